@@ -1,0 +1,271 @@
+"""
+The seams between rooms: what a room may ask of another without knowing it.
+
+Each has a real implementation, a fake, and one suite in `tests/seams/` that both pass. Reading and writing are
+different types: a probe, a guard or a locator is never given anything that can write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from remediator.model.calls import BackupRecord, Door, LogText, ReadCall, Reply, WriteCall
+from remediator.model.ledger import Delivery, Filed, RunFilter, StartRequest, Switch, Trace, Usage
+from remediator.model.objects import Manifest, ObjectRef, ResourceType
+from remediator.model.plans import Step
+from remediator.model.reports import Report
+from remediator.model.rules import Limit, Mode
+from remediator.model.runs import Run, StepRecord, StepState
+from remediator.model.verdicts import Verdict
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Wall time, timezone-aware UTC. For people, windows and stored times."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that only go forward. For deadlines."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+Ids = Callable[[str], str]
+"""A new unique id that starts with the given word: `ids("run")`."""
+
+Observer = Callable[[Report], None]
+"""Must not block; what it raises is logged and counted, and disturbs nobody."""
+
+
+# --- the cluster -------------------------------------------------------------------------------------------
+
+
+class ClusterView(Protocol):
+    """
+    Quorum reads of the API server: no `resourceVersion` is ever sent, so nothing stale is decided on.
+
+    Raises NotFound, Forbidden, Temporary or Permanent. A list is whole or it raises.
+    """
+
+    async def get(self, ref: ObjectRef) -> Manifest:
+        """The live object. With a uid in `ref`, another incarnation raises Conflict."""
+        ...
+
+    async def list(
+        self, resource: ResourceType, namespace: str = "", *, labels: Mapping[str, str] | None = None
+    ) -> Sequence[Manifest]: ...
+
+    async def log(self, pod: ObjectRef, container: str, *, previous: bool, tail_lines: int = 200) -> LogText: ...
+
+
+class Cluster(ClusterView, Protocol):
+    """
+    The view plus writes, bound to one permit. Raises PermitRefused outside it.
+
+    Every write carries uid and resourceVersion. AnswerLost means it may have been applied.
+    """
+
+    async def patch(self, live: Manifest, ref: ObjectRef, change: Mapping[str, Any]) -> Manifest:
+        """JSON merge patch against exactly the incarnation and version of `live`."""
+        ...
+
+    async def delete(self, live: Manifest, ref: ObjectRef) -> None:
+        """Delete exactly the incarnation and version of `live`; never forced, never a collection."""
+        ...
+
+
+# --- a system's own HTTP API -------------------------------------------------------------------------------
+
+
+class EndpointView(Protocol):
+    """Bounded reads of a system's own API. Raises Temporary when nobody answers, Permanent when refused."""
+
+    async def ask(self, door: Door, call: ReadCall) -> Reply: ...
+
+    def lines(self, door: Door, call: ReadCall, *, max_bytes: int) -> AsyncIterator[bytes]:
+        """A long answer, line by line; more than `max_bytes` in all raises Permanent."""
+        ...
+
+
+class Endpoint(EndpointView, Protocol):
+    """The view plus writes, bound to one permit whose step may touch `door.pod`."""
+
+    async def send(self, door: Door, call: WriteCall) -> Reply: ...
+
+
+class Backups(Protocol):
+    """Files that a run must have before it destroys anything. Mode 0600, written whole or not at all."""
+
+    @property
+    def is_configured(self) -> bool: ...
+
+    async def save(self, run_id: str, name: str, chunks: AsyncIterator[bytes]) -> BackupRecord:
+        """Write, flush to disk and rename into place; an interrupted save leaves nothing under `name`."""
+        ...
+
+    async def find(self, run_id: str, name: str) -> BackupRecord | None:
+        """The saved file, its hash computed again now; None if there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class ReadAccess:
+    """All that locators, surveys, probes and the looking half of a verb ever receive."""
+
+    cluster: ClusterView
+    endpoints: EndpointView
+    backups: Backups
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class WriteAccess:
+    """What a verb receives behind a fresh permit, and nothing else in the house does."""
+
+    run_id: str
+    cluster: Cluster
+    endpoints: Endpoint
+    backups: Backups
+    clock: Clock
+
+
+# --- the store ---------------------------------------------------------------------------------------------
+
+
+class RunStore(Protocol):
+    """
+    The run journal. Every method is one transaction: it happened whole and durably, or it raises and did not.
+
+    Raises StoreUnavailable; LostRun where `run.version` is no longer the stored one.
+    """
+
+    async def file(self, delivery: Delivery) -> Sequence[Filed]:
+        """Store a delivery, admit its candidates (one run for each rule and episode, ever), note resolutions."""
+        ...
+
+    async def claim(self, now: datetime, limit: int) -> Sequence[Run]:
+        """
+        Live runs that are due and that no worker of this process has; each is this worker's until `release`.
+
+        Runs come oldest first. After a restart every live run is claimable at its own `due_at`.
+        """
+        ...
+
+    async def release(self, run_id: str) -> None:
+        """Give a claimed run back (drain, or its worker failed); harmless when it is not claimed."""
+        ...
+
+    async def next_due(self) -> datetime | None:
+        """The earliest `due_at` of an unclaimed live run."""
+        ...
+
+    async def save(self, run: Run, trace: Trace | None = None) -> Run:
+        """
+        Store `run` over the version it was read at; answers it with the new version.
+
+        A final state frees the target's lock. A final or held state also gives up the claim.
+        """
+        ...
+
+    async def start(self, request: StartRequest, judge: Callable[[Usage], Verdict]) -> Verdict:
+        """
+        Ask `judge` inside one transaction; on Allow record the start in every scope and take the target's lock.
+
+        Asked again for a run that has started it answers Allow and records nothing.
+        """
+        ...
+
+    async def intend(self, run: Run, record: StepRecord) -> Run:
+        """Commit a step's intent. A writing step marks the run touched."""
+        ...
+
+    async def settle(
+        self,
+        run: Run,
+        record: StepRecord,
+        *,
+        state: StepState,
+        by_probe: bool,
+        changed: bool,
+        detail: str,
+        at: datetime,
+    ) -> Run:
+        """Commit the outcome of an intent; `done` moves the cursor past the step. A settled one stays as it is."""
+        ...
+
+    async def get(self, run_id: str) -> Run | None: ...
+
+    async def list(self, which: RunFilter) -> Sequence[Run]:
+        """Newest first."""
+        ...
+
+    async def steps(self, run_id: str) -> Sequence[StepRecord]:
+        """In order of step, then attempt."""
+        ...
+
+    async def traces(self, run_id: str) -> Sequence[Trace]: ...
+
+    async def usage(self, request: StartRequest) -> Usage:
+        """What `start` would see, without taking anything."""
+        ...
+
+    async def throw(self, switch: Switch) -> None:
+        """Set a switch and keep the record of it for ever."""
+        ...
+
+    async def switch(self, name: str) -> Switch | None: ...
+
+    async def switches(self) -> Sequence[Switch]:
+        """The latest of each name."""
+        ...
+
+    async def prune(self, deliveries_before: datetime) -> int:
+        """Forget raw bodies older than that, never anything of a live run; answers how many."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# --- guards ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a guard may look at, gathered just before it is asked."""
+
+    now: datetime
+    run: Run
+    mode: Mode
+    rule_is_loaded: bool
+    namespaces: tuple[str, ...]
+    cooldown: timedelta
+    per_rule: Limit
+    per_target: Limit
+    per_service: Limit
+    protected_namespaces: tuple[str, ...]
+    own: tuple[ObjectRef, ...]
+    """Objects that keep this service alive."""
+    step: Step | None
+    """The step about to be sent, or None while planning."""
+    touches: tuple[ObjectRef, ...]
+    pauses: tuple[str, ...]
+    """Objects among target and namespace that carry a person's pause."""
+    pauses_known: bool
+    """False when an object whose annotations must be read could not be."""
+    target_uid: str
+    """The uid the live target has now; \"\" when it is gone."""
+    usage: Usage
+    evidence_age: timedelta
+    evidence_max_age: timedelta
+
+
+class Guard(Protocol):
+    """May we act, now, here? A pure question about the facts; a guard that raises refuses."""
+
+    name: str
+
+    def __call__(self, facts: Facts) -> Verdict: ...
