@@ -19,7 +19,7 @@ from remediator.model.plans import Step
 from remediator.model.reports import Report
 from remediator.model.rules import Limit, Mode
 from remediator.model.runs import Run, StepRecord, StepState
-from remediator.model.verdicts import Verdict
+from remediator.model.verdicts import Permit, Verdict
 
 
 class Clock(Protocol):
@@ -269,3 +269,11 @@ class Guard(Protocol):
     name: str
 
     def __call__(self, facts: Facts) -> Verdict: ...
+
+
+class Access(Protocol):
+    """The two kinds of access, and the only way from a permit to something that can write."""
+
+    def read(self) -> ReadAccess: ...
+
+    def write(self, permit: Permit) -> WriteAccess: ...

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from remediator.model.evidence import Evidence
 from remediator.model.objects import ObjectRef
-from remediator.model.plans import Effect, Step
+from remediator.model.plans import Effect, Plan, Step
 from remediator.model.seams import ReadAccess, WriteAccess
 from remediator.model.verdicts import Reason
 
@@ -207,7 +207,8 @@ class System(Generic[F]):
     probes: tuple[Probe[F], ...] = ()
     fault: str = ""
     remedies: Mapping[str, Remedy[F]] = field(default_factory=dict)
-    health: Callable[[F], Health] | None = None
+    health: Callable[[F, Plan | None], Health] | None = None
+    """Whether the target is well; with the plan that was carried out, whether it is as well as before or better."""
     facts_json: Callable[[F], Mapping[str, Any]] | None = None
     """The survey as plain data, for the report and for CEL conditions."""
 

@@ -1,0 +1,47 @@
+"""
+Tell the image families apart: what the entrypoint does with an empty disk decides how a member is replaced.
+
+    MILVUS        milvusdb/etcd: adds itself as a voter on an empty disk when the state is `existing`
+    BITNAMI_OLD   Bitnami with ETCD_INITIAL_CLUSTER_STATE and a preStop hook that removes the member
+    BITNAMI_NEW   Bitnami without both: heals itself while enough others are healthy
+    PLAIN         etcd and nothing around it: somebody must register the member
+    UNKNOWN       an entrypoint we have not read: hands off
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+
+PLAIN_REPOSITORIES = ("coreos/etcd", "registry.k8s.io/etcd", "etcd-development/etcd", "k8s.gcr.io/etcd")
+
+
+class Family(StrEnum):
+    MILVUS = "milvus"
+    BITNAMI_OLD = "bitnami-old"
+    BITNAMI_NEW = "bitnami-new"
+    PLAIN = "plain"
+    UNKNOWN = "unknown"
+
+    @property
+    def registers_itself(self) -> bool:
+        return self in {Family.MILVUS, Family.BITNAMI_OLD}
+
+
+def repository(image: str) -> str:
+    """`registry/path/etcd:3.5@sha256:…` without tag and digest."""
+    name = image.partition("@")[0]
+    return re.sub(r":[^/:]*\Z", "", name)
+
+
+def family_of(image: str, env: Mapping[str, str], *, has_prestop: bool) -> Family:
+    name = repository(image)
+    if name.endswith("milvusdb/etcd"):
+        return Family.MILVUS
+    if re.search(r"(\A|/)bitnami[a-z]*/etcd\Z", name):
+        old = "ETCD_INITIAL_CLUSTER_STATE" in env
+        return Family.BITNAMI_OLD if old else (Family.UNKNOWN if has_prestop else Family.BITNAMI_NEW)
+    if name == "etcd" or name.endswith(PLAIN_REPOSITORIES):
+        return Family.PLAIN
+    return Family.UNKNOWN

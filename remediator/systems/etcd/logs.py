@@ -1,0 +1,147 @@
+"""
+What a crash-looping etcd's last words mean: the removal, or another fault that looks like it.
+
+Texts are matched on their messages, never on `caller`, whose line numbers change with each release. A log that
+could not be read says nothing: not "no such line".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+REMOVED = re.compile(r"the member has been permanently removed from the cluster", re.IGNORECASE)
+REMOVE_DATA = re.compile(r"data-dir used by this member must be removed", re.IGNORECASE)
+LOCAL_ID = re.compile(r'"local-member-id":"([0-9a-f]{1,16})"')
+NEARBY = 5
+"""The two sentences stand within so many lines of each other."""
+
+
+@dataclass(frozen=True)
+class Lookalike:
+    """Another fault: how it speaks, and what it is for the person who reads the refusal."""
+
+    name: str
+    question: str
+    pattern: re.Pattern[str]
+    meaning: str
+
+
+def _lookalike(name: str, question: str, pattern: str, meaning: str) -> Lookalike:
+    return Lookalike(name, question, re.compile(pattern, re.IGNORECASE), meaning)
+
+
+LOOKALIKES = (
+    _lookalike(
+        "already_bootstrapped",
+        "Was a registered member started on a fresh disk?",
+        r"member [0-9a-f]{1,16} has already been bootstrapped",
+        "a registered member lost its data; it must be removed and added again, not merely wiped",
+    ),
+    _lookalike(
+        "registration_missing",
+        "Was a member started that is not registered?",
+        r"member count is unequal|couldn't find local name",
+        "a registration problem: the disk is not at fault",
+    ),
+    _lookalike(
+        "stale_peer_identity",
+        "Do peers reject it for a stale identity?",
+        r"ignored streaming request; ID mismatch|failed to find remote peer in cluster",
+        "stale DNS or a half-done replacement",
+    ),
+    _lookalike(
+        "cluster_id_mismatch",
+        "Does it belong to another cluster?",
+        r"cluster ID mismatch",
+        "two clusters, or a restored backup beside an old member: a person must decide which one is true",
+    ),
+    _lookalike(
+        "data_corruption",
+        "Is its data corrupt?",
+        r"of the backend is missing|failed to recover v3 backend from snapshot|checksum mismatch|crc mismatch|"
+        r"database file .* is corrupt|^panic: |\"level\":\"panic\"",
+        "corruption of the data directory",
+    ),
+    _lookalike(
+        "quota_exceeded",
+        "Is its quota used up?",
+        r"mvcc: database space exceeded|alarm.*NOSPACE",
+        "the database quota; it needs compaction and defragmentation",
+    ),
+    _lookalike(
+        "database_locked",
+        "Does another process hold its database?",
+        r"is flocked by another process",
+        "a second pod on the volume, or a hung file system",
+    ),
+    _lookalike(
+        "disk_fault",
+        "Does its disk fail?",
+        r"input/output error|no space left on device|read-only file system",
+        "a disk that is full or broken",
+    ),
+    _lookalike(
+        "bootstrap_dns",
+        "Does it wait for names that do not resolve?",
+        r"Headless service domain does not have an IP per initial member",
+        "DNS while bootstrapping",
+    ),
+    _lookalike(
+        "configuration_error",
+        "Is it wrongly configured?",
+        r"flag provided but not defined|error verifying flags|x509: |tls: |bad certificate|"
+        r"failed to (?:load|parse) .*certificate|conflicting environment variable",
+        "wrong flags or certificates",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class LastWords:
+    """A dead container's log, read for what matters here."""
+
+    available: bool
+    removed: bool = False
+    dead_id: int = 0
+    """The id the process had, 0 when the log does not say."""
+    lookalikes: tuple[tuple[str, str], ...] = ()
+    """(name, the line that says so)."""
+    line: str = ""
+    """The line that tells of the removal, or the last one."""
+
+
+UNREADABLE = LastWords(available=False)
+
+
+def read_last_words(text: str) -> LastWords:
+    """Judge a log's tail. An empty log was read and says nothing about any fault."""
+    lines = [ANSI.sub("", line) for line in text.splitlines() if line.strip()]
+    told = _removal_line(lines)
+    ids = LOCAL_ID.findall("\n".join(lines))
+    return LastWords(
+        available=True,
+        removed=told is not None,
+        dead_id=int(ids[-1], 16) if ids else 0,
+        lookalikes=tuple(_lookalikes_in(lines)),
+        line=told if told is not None else (lines[-1] if lines else ""),
+    )
+
+
+def _removal_line(lines: list[str]) -> str | None:
+    told = [i for i, line in enumerate(lines) if REMOVED.search(line)]
+    data = [i for i, line in enumerate(lines) if REMOVE_DATA.search(line)]
+    for index in told:
+        if any(abs(index - other) <= NEARBY for other in data):
+            return lines[index]
+    return None
+
+
+def _lookalikes_in(lines: list[str]) -> Iterator[tuple[str, str]]:
+    for lookalike in LOOKALIKES:
+        for line in reversed(lines):
+            if lookalike.pattern.search(line):
+                yield lookalike.name, line[:300]
+                break

@@ -1,0 +1,393 @@
+"""
+Look at a whole etcd StatefulSet once: objects from the API server, and what every running member says.
+
+Read-only. What could not be read is recorded as not known, with why; it is never left out, so that no judgement
+can mistake silence for health or for death.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from remediator.model.calls import Door
+from remediator.model.errors import NotFound, Permanent, RemoteError
+from remediator.model.objects import CLAIM, JOB, NODE, POD, STATEFUL_SET, VOLUME, Manifest, ObjectRef
+from remediator.model.seams import ReadAccess
+from remediator.model.systems import Surveyed
+from remediator.systems.etcd import api
+from remediator.systems.etcd.images import Family, family_of
+from remediator.systems.etcd.logs import UNREADABLE, LastWords, read_last_words
+
+CONTAINER = "etcd"
+SIGHTINGS_KEPT = 4
+"""More than any rule may ask for."""
+VARIABLE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
+
+
+@dataclass(frozen=True)
+class Death:
+    """How the container's last run ended."""
+
+    exit_code: int
+    reason: str
+    finished_at: str
+    container_id: str
+
+
+@dataclass(frozen=True)
+class PodFacts:
+    ref: ObjectRef
+    ordinal: int
+    address: str
+    node: str
+    is_ready: bool
+    is_running: bool
+    """The etcd container has a live process just now."""
+    is_crash_looping: bool
+    restarts: int
+    death: Death | None
+    peer_url: str
+    family: Family
+    state_env: str
+    claim: ObjectRef | None
+    is_terminating: bool = False
+    words: LastWords = UNREADABLE
+    """Read only for pods that are not ready."""
+    deaths_seen: int = 0
+    """Different deaths of this very pod whose log told of the removal, over all looks of this run."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What one running member said, or why it said nothing."""
+
+    pod: str
+    silent_because: str = ""
+    own_view: api.MemberList | None = None
+    agreed_view: api.MemberList | None = None
+    """The linearizable list: only a member in touch with a quorum answers it."""
+    status: api.Status | None = None
+    alarms: tuple[str, ...] | None = None
+    hash: int | None = None
+    """Of all keys up to `EtcdFacts.hash_revision`."""
+
+    @property
+    def has_leader(self) -> bool:
+        return self.status is not None and self.status.leader != 0
+
+
+@dataclass(frozen=True)
+class EtcdFacts:
+    """One look."""
+
+    target: ObjectRef
+    at: datetime
+    replicas: int
+    generation: int
+    rollout: str
+    """What is being rolled out, drained or upgraded just now; "" when nothing is."""
+    pods: tuple[PodFacts, ...]
+    voices: tuple[Voice, ...]
+    claims: Mapping[str, Manifest]
+    volumes: Mapping[str, Manifest]
+    hash_revision: int = 0
+    unread: tuple[str, ...] = ()
+    """What could not be read, in words. Not empty: some judgements become unknown."""
+
+    @property
+    def down(self) -> tuple[PodFacts, ...]:
+        return tuple(p for p in self.pods if not p.is_ready)
+
+    @property
+    def steady_voices(self) -> tuple[Voice, ...]:
+        """
+        Members whose word counts: of pods that are Ready, or that never died.
+
+        A crash-looping member speaks for a second after each start, of a cluster it no longer belongs to.
+        """
+        steady = {p.ref.name for p in self.pods if p.is_ready or p.death is None}
+        return tuple(v for v in self.voices if v.pod in steady)
+
+    @property
+    def agreed(self) -> api.MemberList | None:
+        """The linearizable member list, from any steady member that has a leader."""
+        return next((v.agreed_view for v in self.steady_voices if v.agreed_view and v.has_leader), None)
+
+
+async def look(read: ReadAccess, target: ObjectRef, notes: Mapping[str, Any]) -> Surveyed[EtcdFacts]:
+    """Survey the StatefulSet `target`. Raises RemoteError only when the StatefulSet itself cannot be read."""
+    owner = await read.cluster.get(target)
+    pods, jobs, unread = await _objects(read, owner)
+    claims, volumes, nodes = await _storage_and_nodes(read, pods, unread)
+    seen = [_pod_facts(owner, pod) for pod in pods]
+    spoken, words = await asyncio.gather(
+        asyncio.gather(*(_listen(read, p) for p in seen if p.is_running)),
+        asyncio.gather(*(_last_words(read, p, unread) for p in seen)),
+    )
+    seen = [replace(p, words=w) for p, w in zip(seen, words, strict=True)]
+    noted = _note_sightings(seen, notes)
+    seen = [replace(p, deaths_seen=len(noted.get(p.ref.uid, ()))) for p in seen]
+    revision, voices = await _hash_all(read, seen, spoken)
+    facts = EtcdFacts(
+        target=ObjectRef.of(STATEFUL_SET, owner),
+        at=read.clock.now(),
+        replicas=int(owner["spec"].get("replicas", 1)),
+        generation=int(owner["metadata"].get("generation", 0)),
+        rollout=_rollout(owner, jobs, nodes, seen),
+        pods=tuple(sorted(seen, key=lambda p: p.ordinal)),
+        voices=tuple(voices),
+        claims=claims,
+        volumes=volumes,
+        hash_revision=revision,
+        unread=tuple(sorted(unread)),
+    )
+    return Surveyed(facts, {"sightings": noted})
+
+
+async def _objects(read: ReadAccess, owner: Manifest) -> tuple[list[Manifest], Sequence[Manifest], set[str]]:
+    namespace = owner["metadata"]["namespace"]
+    selector = owner["spec"]["selector"].get("matchLabels", {})
+    unread: set[str] = set()
+
+    async def jobs() -> Sequence[Manifest]:
+        try:
+            return await read.cluster.list(JOB, namespace)
+        except RemoteError as error:
+            unread.add(f"jobs in {namespace}: {error}")
+            return ()
+
+    listed, found = await asyncio.gather(read.cluster.list(POD, namespace, labels=selector), jobs())
+    return [p for p in listed if _is_owned(p, owner)], found, unread
+
+
+def _is_owned(pod: Manifest, owner: Manifest) -> bool:
+    references = pod["metadata"].get("ownerReferences", ())
+    return any(r.get("uid") == owner["metadata"]["uid"] and r.get("controller") for r in references)
+
+
+async def _storage_and_nodes(
+    read: ReadAccess, pods: Sequence[Manifest], unread: set[str]
+) -> tuple[dict[str, Manifest], dict[str, Manifest], dict[str, Manifest]]:
+    """Claims by name, volumes by name and nodes by name, of the pods that are not Ready."""
+    not_ready = [p for p in pods if not _is_ready(p)]
+    wanted = [(_claim_name(p), p["metadata"]["namespace"]) for p in not_ready]
+    claim_refs = [ObjectRef(CLAIM, name, namespace) for name, namespace in wanted if name]
+    node_refs = {p["spec"]["nodeName"]: ObjectRef(NODE, p["spec"]["nodeName"]) for p in pods if _node(p)}
+    claims, nodes = await asyncio.gather(
+        _get_all(read, claim_refs, unread), _get_all(read, list(node_refs.values()), unread)
+    )
+    volume_names = [c["spec"].get("volumeName", "") for c in claims.values()]
+    volumes = await _get_all(read, [ObjectRef(VOLUME, name) for name in volume_names if name], unread)
+    return claims, volumes, nodes
+
+
+async def _get_all(read: ReadAccess, refs: Sequence[ObjectRef], unread: set[str]) -> dict[str, Manifest]:
+    async def one(ref: ObjectRef) -> tuple[str, Manifest | None]:
+        try:
+            return ref.name, await read.cluster.get(ref)
+        except NotFound:
+            return ref.name, None
+        except RemoteError as error:
+            unread.add(f"{ref}: {error}")
+            return ref.name, None
+
+    return {name: found for name, found in await asyncio.gather(*map(one, refs)) if found is not None}
+
+
+# --- one pod -----------------------------------------------------------------------------------------------
+
+
+def _is_ready(pod: Manifest) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _node(pod: Manifest) -> str:
+    return str(pod["spec"].get("nodeName", ""))
+
+
+def _container(pod: Manifest) -> Manifest:
+    return next((c for c in pod["spec"].get("containers", ()) if c["name"] == CONTAINER), {})
+
+
+def _claim_name(pod: Manifest) -> str:
+    """The claim of the volume that the etcd container mounts; "" when there is none or more than one."""
+    mounted = {m["name"] for m in _container(pod).get("volumeMounts", ())}
+    names = [
+        str(v["persistentVolumeClaim"]["claimName"])
+        for v in pod["spec"].get("volumes", ())
+        if v["name"] in mounted and "persistentVolumeClaim" in v
+    ]
+    return names[0] if len(names) == 1 else ""
+
+
+def environment(pod: Manifest) -> dict[str, str]:
+    """The container's plain variables, `$(NAME)` expanded as the kubelet does; fieldRefs of the pod's name only."""
+    values: dict[str, str] = {}
+    for entry in _container(pod).get("env", ()):
+        source = entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath", "")
+        raw = str(entry.get("value", ""))
+        if source == "metadata.name":
+            raw = pod["metadata"]["name"]
+        values[entry["name"]] = VARIABLE.sub(lambda m, known=dict(values): known.get(m[1], m[0]), raw)  # type: ignore[misc]
+    return values
+
+
+def _peer_url(pod: Manifest, env: Mapping[str, str]) -> str:
+    """Where its peers know this pod: its own advertisement, else its entry in the initial cluster."""
+    advertised = env.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", "")
+    if advertised and "$(" not in advertised:
+        return advertised.partition(",")[0].rstrip("/")
+    entries = dict(e.split("=", 1) for e in env.get("ETCD_INITIAL_CLUSTER", "").split(",") if "=" in e)
+    return entries.get(pod["metadata"]["name"], "").rstrip("/")
+
+
+def _pod_facts(owner: Manifest, pod: Manifest) -> PodFacts:
+    container = _container(pod)
+    env = environment(pod)
+    statuses = pod.get("status", {}).get("containerStatuses", ())
+    state: Manifest = next((s for s in statuses if s["name"] == CONTAINER), {"state": {}})
+    waiting = state["state"].get("waiting", {}).get("reason", "")
+    restarts = int(state.get("restartCount", 0))
+    terminated = state.get("lastState", {}).get("terminated") or state["state"].get("terminated")
+    namespace, claim = pod["metadata"]["namespace"], _claim_name(pod)
+    name = pod["metadata"]["name"]
+    return PodFacts(
+        ref=ObjectRef.of(POD, pod),
+        ordinal=int(name.rpartition("-")[2]),
+        address=str(pod.get("status", {}).get("podIP", "")),
+        node=_node(pod),
+        is_ready=_is_ready(pod),
+        is_running="running" in state["state"],
+        is_crash_looping=waiting == "CrashLoopBackOff" or ("terminated" in state["state"] and restarts >= 3),
+        restarts=restarts,
+        death=_death(terminated) if terminated else None,
+        peer_url=_peer_url(pod, env),
+        family=family_of(
+            str(container.get("image", "")), env, has_prestop=bool(container.get("lifecycle", {}).get("preStop"))
+        ),
+        state_env=env.get("ETCD_INITIAL_CLUSTER_STATE", ""),
+        claim=ObjectRef(CLAIM, claim, namespace) if claim else None,
+        is_terminating="deletionTimestamp" in pod["metadata"],
+    )
+
+
+def _death(terminated: Mapping[str, Any]) -> Death:
+    return Death(
+        int(terminated.get("exitCode", -1)),
+        str(terminated.get("reason", "")),
+        str(terminated.get("finishedAt", "")),
+        str(terminated.get("containerID", "")),
+    )
+
+
+# --- the log -----------------------------------------------------------------------------------------------
+
+
+async def _last_words(read: ReadAccess, pod: PodFacts, unread: set[str]) -> LastWords:
+    if pod.is_ready or pod.death is None:
+        return UNREADABLE
+    for previous in (True, False):
+        try:
+            log = await read.cluster.log(pod.ref, CONTAINER, previous=previous)
+        except NotFound:
+            continue
+        except RemoteError as error:
+            unread.add(f"log of {pod.ref}: {error}")
+            return UNREADABLE
+        return read_last_words(log.text) if log.available else UNREADABLE
+    return UNREADABLE
+
+
+def _note_sightings(pods: Sequence[PodFacts], notes: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Deaths whose log told of the removal, by pod uid. A pod whose latest log does not say so starts again."""
+    before: Mapping[str, list[str]] = notes.get("sightings", {})
+    noted: dict[str, list[str]] = {}
+    for pod in pods:
+        if pod.death is None or not pod.words.available:
+            if pod.ref.uid in before:
+                noted[pod.ref.uid] = before[pod.ref.uid]
+            continue
+        if not pod.words.removed:
+            continue
+        death = pod.death.container_id or f"{pod.restarts}@{pod.death.finished_at}"
+        known = before.get(pod.ref.uid, [])
+        noted[pod.ref.uid] = known if death in known else [*known, death][-SIGHTINGS_KEPT:]
+    return noted
+
+
+# --- the members -------------------------------------------------------------------------------------------
+
+
+def door_of(pod: PodFacts) -> Door:
+    return Door(pod.ref, pod.address, api.CLIENT_PORT)
+
+
+async def _listen(read: ReadAccess, pod: PodFacts) -> Voice:
+    """Ask one running member everything. A member that fails half-way counts as silent."""
+    if not pod.address:
+        return Voice(pod.ref.name, "the pod has no address yet")
+    door = door_of(pod)
+    try:
+        state, own, raised = await asyncio.gather(
+            api.status(read.endpoints, door),
+            api.member_list(read.endpoints, door, linearizable=False),
+            api.alarms(read.endpoints, door),
+        )
+    except RemoteError as error:
+        return Voice(pod.ref.name, str(error))
+    agreed: api.MemberList | None = None
+    if state.leader and not state.is_learner:
+        try:
+            agreed = await api.member_list(read.endpoints, door, linearizable=True)
+        except RemoteError:
+            agreed = None
+    return Voice(pod.ref.name, own_view=own, agreed_view=agreed, status=state, alarms=raised)
+
+
+async def _hash_all(read: ReadAccess, pods: Sequence[PodFacts], voices: Sequence[Voice]) -> tuple[int, list[Voice]]:
+    """Once every pod is Ready, compare the data itself: the hash of every member at one revision they all have."""
+    speaking = [v for v in voices if v.status is not None]
+    if len(speaking) < len(pods) or not speaking or any(not p.is_ready for p in pods):
+        return 0, list(voices)
+    revision = min(v.status.revision for v in speaking if v.status)
+    doors = {p.ref.name: door_of(p) for p in pods}
+
+    async def hashed(voice: Voice) -> Voice:
+        try:
+            return replace(voice, hash=await api.hash_at(read.endpoints, doors[voice.pod], revision))
+        except RemoteError:
+            return voice
+
+    return revision, list(await asyncio.gather(*map(hashed, speaking)))
+
+
+# --- who else is at work -----------------------------------------------------------------------------------
+
+
+def _rollout(owner: Manifest, jobs: Sequence[Manifest], nodes: Mapping[str, Manifest], pods: Sequence[PodFacts]) -> str:
+    state = owner.get("status", {})
+    if int(state.get("observedGeneration", 0)) < int(owner["metadata"].get("generation", 0)):
+        return "the StatefulSet controller has not seen the newest specification yet"
+    if state.get("currentRevision") != state.get("updateRevision"):
+        return f"a rollout to {state.get('updateRevision')} is in progress"
+    for job in jobs:
+        name = str(job["metadata"]["name"])
+        if name.startswith(f"{owner['metadata']['name']}-pre-upgrade") and job.get("status", {}).get("active"):
+            return f"the Helm job {name} is at work"
+    drained = sorted({p.node for p in pods if nodes.get(p.node, {}).get("spec", {}).get("unschedulable")})
+    if drained:
+        return f"node {drained[0]} is cordoned"
+    return ""
+
+
+def must_be_etcd(owner: Manifest) -> None:
+    """Raise Permanent unless the StatefulSet's template runs a container called etcd."""
+    containers = owner["spec"]["template"]["spec"].get("containers", ())
+    if not any(c["name"] == CONTAINER for c in containers):
+        raise Permanent(f"StatefulSet {owner['metadata']['name']} has no container called {CONTAINER}")
