@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -111,8 +111,8 @@ class _Caller:
 
     async def reply(self, door: Door, call: ReadCall | WriteCall, *, writes: bool) -> Reply:
         what = _what(door, call)
-        timeout = aiohttp.ClientTimeout(total=self._seconds, sock_connect=self._seconds)
-        async with self._open(door, call, timeout, writes=writes) as response:
+        limits = aiohttp.ClientTimeout(total=self._seconds, sock_connect=self._seconds)
+        async with self._open(door, call, limits, writes=writes) as response:
             body = bytearray()
             async for chunk in response.content.iter_any():
                 body += chunk
@@ -120,11 +120,11 @@ class _Caller:
                     raise _too_long(what, self._max_bytes, writes=writes)
             return _reply(response.status, bytes(body))
 
-    async def lines(self, door: Door, call: ReadCall, max_bytes: int) -> AsyncIterator[bytes]:
+    async def lines(self, door: Door, call: ReadCall, max_bytes: int) -> AsyncGenerator[bytes, None]:
         """Lines of any length, without their ends. Chunks are joined here: aiohttp's own lines end at 64 KiB."""
         what = _what(door, call)
-        timeout = aiohttp.ClientTimeout(total=STREAM_SECONDS, sock_connect=self._seconds, sock_read=self._seconds)
-        async with self._open(door, call, timeout, writes=False) as response:
+        limits = aiohttp.ClientTimeout(total=STREAM_SECONDS, sock_connect=self._seconds, sock_read=self._seconds)
+        async with self._open(door, call, limits, writes=False) as response:
             _check_stream(what, response.status)
             taken = 0
             rest: list[bytes] = []
@@ -143,14 +143,14 @@ class _Caller:
 
     @asynccontextmanager
     async def _open(
-        self, door: Door, call: ReadCall | WriteCall, timeout: aiohttp.ClientTimeout, *, writes: bool
+        self, door: Door, call: ReadCall | WriteCall, limits: aiohttp.ClientTimeout, *, writes: bool
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         what = _what(door, call)
         url = url_of(door, call.path, allow_loopback=self._allow_loopback)
         data, headers = _body(call)
         with _translated(what, writes=writes):
             async with self._session.request(
-                call.method, url, data=data, headers=headers, timeout=timeout, allow_redirects=False
+                call.method, url, data=data, headers=headers, timeout=limits, allow_redirects=False
             ) as response:
                 if response.status in _REDIRECTS:
                     raise Permanent(f"{what}: answered {response.status}, a redirect, which is never followed")
