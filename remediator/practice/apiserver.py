@@ -1,0 +1,287 @@
+"""
+Keep Kubernetes objects in memory and change them as an API server does.
+
+In: manifests, patches and deletes, one at a time. Out: copies of what is stored, or an `ApiError` with the real
+server's answer. It does no I/O, owns no task, and runs no controller but the one that empties a terminating
+namespace; every change is told to the subscribers, in order, before the call that made it returns.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from remediator.model.objects import NAMESPACE, ResourceType
+from remediator.model.seams import Clock, Ids
+from remediator.practice import admission, event_views
+from remediator.practice.deleting import Preconditions, is_over, marked, stamp
+from remediator.practice.patching import patched
+from remediator.practice.refusals import (
+    ApiError,
+    already_exists,
+    bad_request,
+    conflict,
+    invalid,
+    not_found,
+    terminating_namespace,
+)
+from remediator.practice.replacing import OWN_FIELDS, settled
+from remediator.practice.resources import CORE_EVENT, Served, of_kind, served, stored_as
+from remediator.practice.selectors import field_question, label_question
+from remediator.practice.watching import Change, History
+
+__all__ = ["ApiError", "ApiServer"]
+
+Subscriber = Callable[[str, ResourceType, dict[str, Any]], None]
+_Key = tuple[ResourceType, str, str]
+_LASTING = ("default", "kube-system", "kube-public")
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+
+
+class ApiServer:
+    """The whole cluster's objects. `history` is how many changes a watch may reach back."""
+
+    def __init__(self, clock: Clock, ids: Ids, *, history: int = 1000) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._objects: dict[_Key, dict[str, Any]] = {}
+        self._version = 0
+        self._subscribers: list[Subscriber] = []
+        self._untold: deque[tuple[str, ResourceType, dict[str, Any]]] = deque()
+        self._is_telling = False
+        self.history = History(history)
+        for name in ("default", "kube-system"):
+            self.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+
+    @property
+    def resource_version(self) -> int:
+        """The version of the latest change."""
+        return self._version
+
+    def subscribe(self, callback: Subscriber) -> None:
+        """Call back with "ADDED", "MODIFIED" or "DELETED", the stored type and a copy, after each change."""
+        self._subscribers.append(callback)
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def get(self, resource: ResourceType, namespace: str, name: str) -> dict[str, Any]:
+        return event_views.as_seen(resource, self._live(resource, namespace, name))
+
+    def list(
+        self, resource: ResourceType, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> list[dict[str, Any]]:
+        """In order of namespace, then name. No namespace means all of them."""
+        served(resource)
+        has_labels, has_fields = label_question(labels), field_question(fields, resource.kind)
+        wanted = stored_as(resource)
+        found = [
+            (key, stored)
+            for key, stored in self._objects.items()
+            if key[0] == wanted and namespace in ("", key[1]) and has_labels(stored) and has_fields(stored)
+        ]
+        return [event_views.as_seen(resource, stored) for _, stored in sorted(found, key=lambda pair: pair[0])]
+
+    # --- writing -------------------------------------------------------------------------------------------
+
+    def create(self, manifest: Mapping[str, Any], *, namespace: str = "", dry_run: bool = False) -> dict[str, Any]:
+        asked = of_kind(str(manifest.get("apiVersion")), str(manifest.get("kind")))
+        new = event_views.as_stored(asked.resource, manifest)
+        meta = new["metadata"] = dict(new.get("metadata") or {})
+        self._place(asked.resource, meta, namespace)
+        if meta.get("resourceVersion"):
+            raise bad_request("resourceVersion should not be set on objects to be created")
+        if wrong := admission.name_complaints(asked.resource, meta):
+            raise invalid(asked.resource, str(meta.get("name") or ""), wrong)
+        name = meta.setdefault("name", "") or self._generated(str(meta.get("generateName")))
+        meta["name"] = name
+        self._admit(asked.resource, meta)
+
+        for field in (*OWN_FIELDS, "deletionTimestamp", "deletionGracePeriodSeconds"):
+            meta.pop(field, None)
+        meta["uid"], meta["creationTimestamp"] = self._new_uid(), stamp(self._clock.now())
+        admission.prepare_new(asked, new)
+        wrong = admission.complaints(asked, new)
+        if stored_as(asked.resource) == CORE_EVENT:
+            wrong += event_views.complaints(asked.resource, new)
+        if wrong:
+            raise invalid(asked.resource, name, wrong)
+        return event_views.as_seen(asked.resource, new if dry_run else self._commit("ADDED", asked.resource, new, None))
+
+    def update(self, manifest: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False) -> dict[str, Any]:
+        """Replace an object; with `subresource="status"` only its status (and labels and annotations)."""
+        asked = of_kind(str(manifest.get("apiVersion")), str(manifest.get("kind")))
+        new = event_views.as_stored(asked.resource, manifest)
+        meta = new["metadata"] = dict(new.get("metadata") or {})
+        name = str(meta.get("name") or "")
+        live = self._live(asked.resource, str(meta.get("namespace") or ""), name)
+        uid, found = meta.get("uid"), live["metadata"]["uid"]
+        if uid and uid != found:
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+            raise conflict(asked.resource, name, f"StorageError: invalid object, Code: 4, AdditionalErrorMsg: {why}")
+        return self._replace(asked, live, new, subresource, dry_run)
+
+    def patch(
+        self,
+        resource: ResourceType,
+        namespace: str,
+        name: str,
+        body: Any,
+        *,
+        kind: str,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """`kind` is merge, strategic or json; server-side apply is answered 415."""
+        live = self._live(resource, namespace, name)
+        new = event_views.as_stored(resource, patched(event_views.as_seen(resource, live), body, kind))
+        meta = new.get("metadata") or {}
+        if meta.get("name") != name:
+            raise bad_request(
+                f"the name of the object ({meta.get('name')}) does not match the name on the URL ({name})"
+            )
+        if meta.get("namespace", "") != live["metadata"].get("namespace", ""):
+            raise bad_request("the namespace of the object does not match the namespace on the URL")
+        return self._replace(served(resource), live, new, subresource, dry_run)
+
+    def delete(
+        self,
+        resource: ResourceType,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        resource_version: str = "",
+        grace_seconds: int | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """The object as it waits for its end, with a deletionTimestamp; or its last state, without one, if gone."""
+        live = self._live(resource, namespace, name)
+        Preconditions(uid, resource_version).check(resource, live)
+        if resource == NAMESPACE and name in _LASTING:
+            raise ApiError(403, "Forbidden", f'namespaces "{name}" is forbidden: this namespace may not be deleted')
+        waiting = marked(resource, live, grace_seconds, self._clock.now())
+        if dry_run or waiting == live:
+            return event_views.as_seen(resource, waiting or live)
+        if waiting is None:
+            return event_views.as_seen(resource, self._remove(resource, live))
+        stored = self._commit("MODIFIED", resource, waiting, live)
+        if resource == NAMESPACE:
+            self._empty(name)
+        return event_views.as_seen(resource, stored)
+
+    # --- the parts of a write ------------------------------------------------------------------------------
+
+    def _place(self, resource: ResourceType, meta: dict[str, Any], namespace: str) -> None:
+        """Settle the namespace of a new object from its manifest and from where it was posted."""
+        if not resource.namespaced:
+            meta.pop("namespace", None)
+            return
+        said = meta.get("namespace") or namespace
+        if namespace and said != namespace:
+            raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+        if not said:
+            raise bad_request("an empty namespace may not be set during creation")
+        meta["namespace"] = said
+
+    def _admit(self, resource: ResourceType, meta: Mapping[str, Any]) -> None:
+        name, namespace = meta["name"], meta.get("namespace", "")
+        if namespace:
+            home = self._live(NAMESPACE, "", namespace)
+            if "deletionTimestamp" in home["metadata"]:
+                raise terminating_namespace(resource, name, namespace)
+        if (stored_as(resource), namespace, name) in self._objects:
+            raise already_exists(resource, name)
+
+    def _replace(
+        self, asked: Served, live: dict[str, Any], new: dict[str, Any], subresource: str, dry_run: bool
+    ) -> dict[str, Any]:
+        meta, was = new["metadata"], live["metadata"]
+        if meta.get("resourceVersion") not in (None, "", "0", was["resourceVersion"]):
+            raise conflict(asked.resource, was["name"])
+        new = settled(asked, live, new, subresource)
+        wrong = admission.change_complaints(asked, live, new)
+        wrong += admission.complaints(asked, new)
+        if wrong:
+            raise invalid(asked.resource, was["name"], wrong)
+        if new == live or dry_run:
+            return event_views.as_seen(asked.resource, new)
+        if is_over(new):
+            return event_views.as_seen(asked.resource, self._remove(asked.resource, new, live))
+        return event_views.as_seen(asked.resource, self._commit("MODIFIED", asked.resource, new, live))
+
+    def _live(self, resource: ResourceType, namespace: str, name: str) -> dict[str, Any]:
+        served(resource)
+        key = (stored_as(resource), namespace if resource.namespaced else "", name)
+        if key not in self._objects:
+            raise not_found(resource, name)
+        return self._objects[key]
+
+    def _commit(
+        self, change: str, resource: ResourceType, new: dict[str, Any], before: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        self._version += 1
+        kept = stored_as(resource)
+        stored = {**new, "metadata": {**new["metadata"], "resourceVersion": str(self._version)}}
+        key = (kept, stored["metadata"].get("namespace", ""), stored["metadata"]["name"])
+        if change == "DELETED":
+            del self._objects[key]
+        else:
+            self._objects[key] = stored
+        self.history.record(Change(self._version, change, kept, stored, before))
+        self._tell(change, kept, stored)
+        return stored
+
+    def _remove(
+        self, resource: ResourceType, last: dict[str, Any], before: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        gone = self._commit("DELETED", resource, last, before or last)
+        namespace = gone["metadata"].get("namespace", "")
+        home = self._objects.get((NAMESPACE, "", namespace))
+        if home and "deletionTimestamp" in home["metadata"]:
+            self._empty(namespace)
+        return gone
+
+    def _tell(self, change: str, resource: ResourceType, stored: dict[str, Any]) -> None:
+        """Subscribers may write: what they cause is told after what caused it, to everyone."""
+        self._untold.append((change, resource, stored))
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            while self._untold:
+                news, kind, manifest = self._untold.popleft()
+                for subscriber in tuple(self._subscribers):
+                    subscriber(news, kind, copy.deepcopy(manifest))
+        finally:
+            self._is_telling = False
+
+    def _empty(self, namespace: str) -> None:
+        """What the namespace controller does: delete the contents, then let the namespace go."""
+        inside = [key for key in self._objects if key[1] == namespace]
+        for resource, _, name in inside:
+            live = self._objects.get((resource, namespace, name))
+            if live and "deletionTimestamp" not in live["metadata"]:
+                self.delete(resource, namespace, name)
+        home = self._objects.get((NAMESPACE, "", namespace))
+        if home is None or any(key[1] == namespace for key in self._objects):
+            return
+        emptied = {**home, "spec": {**home.get("spec", {}), "finalizers": []}}
+        if is_over(emptied):
+            self._remove(NAMESPACE, emptied, home)
+        elif emptied != home:
+            self._commit("MODIFIED", NAMESPACE, emptied, home)
+
+    def _new_uid(self) -> str:
+        """An injected id in the shape of a UUID."""
+        return str(uuid.UUID(bytes=_digest(self._ids("uid"))[:16], version=4))
+
+    def _generated(self, prefix: str) -> str:
+        return prefix + "".join(_SUFFIX[byte % len(_SUFFIX)] for byte in _digest(self._ids("name"))[:5])
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

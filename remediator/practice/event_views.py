@@ -1,0 +1,80 @@
+"""
+Show one stored Event through both of its APIs.
+
+Events are kept as core/v1. In: a manifest in one view. Out: the same event in the other. What only the new API
+demands is checked where the new fields say that the event is a new one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from remediator.model.objects import EVENT, ResourceType
+from remediator.practice.resources import CORE_EVENT
+
+_NEW_NAMES = {
+    "involvedObject": "regarding",
+    "message": "note",
+    "source": "deprecatedSource",
+    "firstTimestamp": "deprecatedFirstTimestamp",
+    "lastTimestamp": "deprecatedLastTimestamp",
+    "count": "deprecatedCount",
+    "reportingComponent": "reportingController",
+}
+_OLD_NAMES = {new: old for old, new in _NEW_NAMES.items()}
+
+
+def as_stored(resource: ResourceType, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Any view as it is kept; manifests of other types as they are."""
+    if resource != EVENT:
+        return copy.deepcopy(dict(manifest))
+    return {**_renamed(manifest, _OLD_NAMES), "apiVersion": CORE_EVENT.api_version, "kind": CORE_EVENT.kind}
+
+
+def as_seen(resource: ResourceType, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored manifest in the view that was asked for; always a copy."""
+    if resource != EVENT:
+        return copy.deepcopy(dict(stored))
+    return {**_renamed(stored, _NEW_NAMES), "apiVersion": EVENT.api_version, "kind": EVENT.kind}
+
+
+def complaints(resource: ResourceType, stored: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with an event, as fields and sentences."""
+    found = list(_namespace_complaints(stored))
+    if resource == EVENT or stored.get("eventTime"):
+        found += _new_api_complaints(resource, stored)
+    return found
+
+
+def _new_api_complaints(resource: ResourceType, stored: Mapping[str, Any]) -> list[tuple[str, str]]:
+    reporter = "reportingController" if resource == EVENT else "reportingComponent"
+    required = {
+        "eventTime": "eventTime",
+        reporter: "reportingComponent",
+        "reportingInstance": "reportingInstance",
+        "action": "action",
+        "reason": "reason",
+    }
+    found = [(shown, "Required value") for shown, kept in required.items() if not stored.get(kept)]
+    for field, limit in {"reportingInstance": 128, "action": 128, "reason": 128, "message": 1024}.items():
+        if len(str(stored.get(field) or "")) > limit:
+            shown = "note" if field == "message" and resource == EVENT else field
+            found.append((shown, f"Invalid value: can have at most {limit} characters"))
+    if resource == EVENT and stored.get("type") not in ("Normal", "Warning"):
+        found.append(("type", f'Invalid value: "{stored.get("type") or ""}"'))
+    return found
+
+
+def _namespace_complaints(stored: Mapping[str, Any]) -> list[tuple[str, str]]:
+    about = (stored.get("involvedObject") or {}).get("namespace") or ""
+    own = stored.get("metadata", {}).get("namespace") or ""
+    homes = {about} if about else {"default"} if not stored.get("eventTime") else {"default", "kube-system"}
+    if own in homes:
+        return []
+    return [("involvedObject.namespace", f'Invalid value: "{about}": does not match event.namespace')]
+
+
+def _renamed(manifest: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): copy.deepcopy(value) for key, value in manifest.items()}
