@@ -110,7 +110,9 @@ def _finding(error: ErrorDetails) -> Finding:
     if kind in ("too_short", "string_too_short"):
         return Finding(loc, f"{_name(loc)} is empty, and empty never means all; expected at least one")
     if kind in _EXPECTED:
-        return Finding(loc, f"{_name(loc)} is {_seen(error['input'])}; expected {_EXPECTED[kind]}")
+        return Finding(
+            loc, f"{_name(loc)} is {_seen(error['input'])}; expected {context.get('wanted', _EXPECTED[kind])}"
+        )
     return Finding(loc, f"{_name(loc)}: {error['msg']}")
 
 

@@ -32,10 +32,10 @@ def misread(message: str, offset: int = 0) -> PydanticCustomError:
     return PydanticCustomError(MISREAD, "{message}", {"message": message, "offset": offset})
 
 
-def _text_read_by(parse: Callable[[str], T]) -> PlainValidator:
+def _text_read_by(parse: Callable[[str], T], wanted: str = "text") -> PlainValidator:
     def read(value: Any) -> T:
         if not isinstance(value, str):
-            raise PydanticCustomError("string_type", "expected text")
+            raise PydanticCustomError("string_type", "expected text", {"wanted": wanted})
         try:
             return parse(value)
         except Misread as wrong:
@@ -64,8 +64,10 @@ _LABEL_PATTERN = LABEL.pattern.removesuffix(r"\Z")
 
 RuleName = Annotated[str, _text_read_by(_rule_name), _json("string", _LABEL_PATTERN)]
 Namespace = Annotated[str, _text_read_by(_namespace), _json("string", _LABEL_PATTERN)]
-Duration = Annotated[timedelta, _text_read_by(parse_duration), _json("string", DURATION_PATTERN)]
-LimitText = Annotated[Limit, _text_read_by(parse_limit), _json("string", LIMIT_PATTERN)]
+Duration = Annotated[
+    timedelta, _text_read_by(parse_duration, 'a duration like "30m"'), _json("string", DURATION_PATTERN)
+]
+LimitText = Annotated[Limit, _text_read_by(parse_limit, 'a limit like "3 per 1h"'), _json("string", LIMIT_PATTERN)]
 MatcherText = Annotated[Matcher, _text_read_by(parse_matcher), _json("string", minLength=3)]
 ConditionText = Annotated[Condition, _text_read_by(parse_condition), _json("string", minLength=1, maxLength=MAX_TEXT)]
 ShortText = Annotated[str, Field(min_length=1, max_length=500)]
