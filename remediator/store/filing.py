@@ -1,0 +1,92 @@
+"""
+Deliveries in the journal: admit candidates, note resolutions, forget old bodies.
+
+In: a connection inside a transaction. Everything is set-based, so ten thousand alerts cost little more than one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+from remediator.model.ledger import Delivery, Filed
+from remediator.model.runs import Run
+from remediator.store.rows import moment, plain, run_text
+from remediator.store.rulings import CaseKey, admit, case_key
+
+
+def file_delivery(db: sqlite3.Connection, delivery: Delivery) -> Sequence[Filed]:
+    number = _keep_body(db, delivery)
+    keys = [case_key(candidate) for candidate in delivery.candidates]
+    filed, runs = admit(delivery, _known(db, keys), _over(db, {episode for _, episode in keys}))
+    _insert(db, runs, number)
+    _note_resolutions(db, delivery)
+    return filed
+
+
+def prune(db: sqlite3.Connection, before: datetime) -> int:
+    """A delivery that made a run stays as long as the run lives."""
+    deleted = db.execute(
+        "DELETE FROM deliveries WHERE received_at < ? AND NOT EXISTS"
+        " (SELECT 1 FROM runs WHERE runs.delivery = deliveries.id AND runs.is_live = 1)",
+        (moment(before),),
+    )
+    return deleted.rowcount
+
+
+def _keep_body(db: sqlite3.Connection, delivery: Delivery) -> int | None:
+    row = (moment(delivery.received_at), plain(delivery.sender), delivery.body)
+    return db.execute("INSERT INTO deliveries (received_at, sender, body) VALUES (?, ?, ?)", row).lastrowid
+
+
+def _known(db: sqlite3.Connection, keys: Sequence[CaseKey]) -> dict[CaseKey, str]:
+    """The runs that these rules and episodes had before."""
+    asked = json.dumps([(plain(rule), plain(episode)) for rule, episode in keys])
+    # CROSS JOIN keeps SQLite from scanning all runs: the asked keys drive, the unique index answers.
+    found = db.execute(
+        "SELECT asked.key, runs.id FROM json_each(?) AS asked CROSS JOIN runs"
+        " ON runs.episode = json_extract(asked.value, '$[1]') AND runs.rule = json_extract(asked.value, '$[0]')",
+        (asked,),
+    )
+    return {keys[index]: run_id for index, run_id in found}
+
+
+def _over(db: sqlite3.Connection, episodes: set[str]) -> set[str]:
+    """Those of `episodes` that are already resolved."""
+    asked = list(episodes)
+    found = db.execute(
+        "SELECT asked.key FROM json_each(?) AS asked CROSS JOIN resolutions ON resolutions.episode = asked.value",
+        (json.dumps([plain(episode) for episode in asked]),),
+    )
+    return {asked[index] for (index,) in found}
+
+
+def _insert(db: sqlite3.Connection, runs: Sequence[Run], delivery: int | None) -> None:
+    db.executemany(
+        "INSERT INTO runs (id, rule, episode, state, is_live, created_at, due_at, version, delivery, body)"
+        " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?)",
+        [
+            (
+                run.id,
+                plain(run.rule),
+                plain(run.episode),
+                str(run.state),
+                moment(run.created_at),
+                moment(run.due_at),
+                run.version,
+                delivery,
+                run_text(run),
+            )
+            for run in runs
+        ],
+    )
+
+
+def _note_resolutions(db: sqlite3.Connection, delivery: Delivery) -> None:
+    """The first resolution of an episode stays, with or without a run to tell."""
+    at = moment(delivery.received_at)
+    over = [(at, plain(alert.episode)) for alert in delivery.resolved]
+    db.executemany("INSERT INTO resolutions (at, episode) VALUES (?, ?) ON CONFLICT DO NOTHING", over)
+    db.executemany("UPDATE runs SET resolved_at = ? WHERE episode = ? AND resolved_at IS NULL", over)

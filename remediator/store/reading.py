@@ -1,0 +1,121 @@
+"""
+Questions to the journal. In: a connection. Out: stored values. Never writes.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from remediator.model.ledger import RunFilter, StartRequest, Switch, Trace, Usage
+from remediator.model.rules import Limit
+from remediator.model.runs import Run, StepRecord
+from remediator.store import rulings
+from remediator.store.rows import (
+    maybe_time,
+    moment,
+    plain,
+    run_from_row,
+    step_from,
+    switch_from,
+    trace_from,
+)
+
+
+def get(db: sqlite3.Connection, run_id: str) -> Run | None:
+    row = db.execute("SELECT body, resolved_at FROM runs WHERE id = ?", (plain(run_id),)).fetchone()
+    return run_from_row(*row) if row else None
+
+
+def due(db: sqlite3.Connection, now: datetime, limit: int) -> Sequence[Run]:
+    """Live runs whose time has come, oldest first."""
+    found = db.execute(
+        "SELECT body, resolved_at FROM runs WHERE is_live = 1 AND due_at <= ? ORDER BY created_at, filed LIMIT ?",
+        (moment(now), limit),
+    )
+    return [run_from_row(*row) for row in found]
+
+
+def next_due(db: sqlite3.Connection, claimed: Collection[str], most: int) -> datetime | None:
+    """Among the first `most` live runs by time, at least one of which is not claimed if any is free."""
+    found = db.execute("SELECT id, due_at FROM runs WHERE is_live = 1 ORDER BY due_at LIMIT ?", (most,))
+    return next((datetime.fromisoformat(at) for run_id, at in found if run_id not in claimed), None)
+
+
+def listed(db: sqlite3.Connection, which: RunFilter) -> Sequence[Run]:
+    """Newest first."""
+    where, values = ["1"], []
+    if which.states:
+        where.append(f"state IN ({', '.join('?' * len(which.states))})")
+        values += [str(state) for state in which.states]
+    if which.rule:
+        where.append("rule = ?")
+        values.append(plain(which.rule))
+    # Only placeholders and the fixed texts above are put together here.
+    query = (
+        f"SELECT body, resolved_at FROM runs WHERE {' AND '.join(where)} ORDER BY created_at DESC, filed DESC LIMIT ?"  # noqa: S608
+    )
+    return [run_from_row(*row) for row in db.execute(query, (*values, max(0, which.limit)))]
+
+
+def steps(db: sqlite3.Connection, run_id: str) -> Sequence[StepRecord]:
+    """In order of step, then attempt."""
+    found = db.execute("SELECT body FROM steps WHERE run_id = ? ORDER BY seq, attempt", (plain(run_id),))
+    return [step_from(body) for (body,) in found]
+
+
+def traces(db: sqlite3.Connection, run_id: str) -> Sequence[Trace]:
+    found = db.execute("SELECT body FROM traces WHERE run_id = ? ORDER BY id", (plain(run_id),))
+    return [trace_from(body) for (body,) in found]
+
+
+def usage(db: sqlite3.Connection, request: StartRequest, clock_now: datetime) -> Usage:
+    """What the limits are judged on. `now` never lies behind the newest start, so a set-back clock refills nothing."""
+    key = plain(request.target_key)
+    rule_scope, target_scope, global_scope = rulings.scopes(request)
+    newest = _text(db, "SELECT max(at) FROM starts WHERE scope = ?", global_scope)
+    return Usage(
+        now=rulings.store_now(clock_now, maybe_time(newest)),
+        rule_starts=_starts(db, rule_scope, request.per_rule, clock_now),
+        target_starts=_starts(db, target_scope, request.per_target, clock_now),
+        global_starts=_starts(db, global_scope, request.per_service, clock_now),
+        last_finished=maybe_time(_text(db, "SELECT at FROM finished WHERE target_key = ?", key)),
+        holder=_text(db, "SELECT run_id FROM target_locks WHERE target_key = ? AND run_id <> ?", key, request.run.id),
+        frozen=is_on(db, rulings.FREEZE),
+        armed=is_on(db, rulings.arm_switch(request.run.rule)),
+    )
+
+
+def _text(db: sqlite3.Connection, query: str, *values: str) -> str | None:
+    row = db.execute(query, values).fetchone()
+    return row[0] if row else None
+
+
+def _starts(db: sqlite3.Connection, scope: str, limit: Limit, clock_now: datetime) -> tuple[datetime, ...]:
+    since = moment(clock_now - limit.window)
+    found = db.execute("SELECT at FROM starts WHERE scope = ? AND at > ?", (plain(scope), since))
+    return rulings.in_window((datetime.fromisoformat(at) for (at,) in found), limit, clock_now)
+
+
+def locked_by(db: sqlite3.Connection, run_id: str) -> str | None:
+    """The target whose lock this run has."""
+    return _text(db, "SELECT target_key FROM target_locks WHERE run_id = ?", run_id)
+
+
+def switch(db: sqlite3.Connection, name: str) -> Switch | None:
+    """As it was thrown last, whatever its clock said."""
+    body = _text(db, "SELECT body FROM switches WHERE name = ? ORDER BY id DESC LIMIT 1", plain(name))
+    return switch_from(body) if body else None
+
+
+def is_on(db: sqlite3.Connection, name: str) -> bool:
+    found = switch(db, name)
+    return found is not None and found.on
+
+
+def switches(db: sqlite3.Connection) -> Sequence[Switch]:
+    found = db.execute(
+        "SELECT body FROM switches WHERE id IN (SELECT max(id) FROM switches GROUP BY name) ORDER BY name"
+    )
+    return [switch_from(body) for (body,) in found]
