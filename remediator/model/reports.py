@@ -57,6 +57,7 @@ class StepReported:
     attempt: int
     state: StepState
     detail: str
+    at: datetime
     seconds: float = 0.0
     by_probe: bool = False
 

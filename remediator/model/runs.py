@@ -53,7 +53,6 @@ class RunEvent(StrEnum):
     REFUSED = "refused"
     ASKED = "asked"
     WITHDRAWN = "withdrawn"
-    STEP_DONE = "step_done"
     STEPS_DONE = "steps_done"
     STOPPED = "stopped"
     CURED = "cured"
@@ -71,7 +70,6 @@ TRANSITIONS: Mapping[tuple[RunState, RunEvent], RunState] = {
     (_S.PENDING, _E.STOPPED): _S.ESCALATED,
     (_S.PENDING, _E.GAVE_UP): _S.ESCALATED,
     (_S.HELD, _E.DUE): _S.PENDING,
-    (_S.RUNNING, _E.STEP_DONE): _S.RUNNING,
     (_S.RUNNING, _E.STEPS_DONE): _S.VERIFYING,
     (_S.RUNNING, _E.HELD): _S.HELD,
     (_S.RUNNING, _E.REFUSED): _S.REFUSED,

@@ -1,0 +1,280 @@
+"""
+Carry out a plan, one step at a time: look, ask, commit the intent, call, commit the outcome.
+
+The intent is durable before the first byte of a call leaves, and a call whose outcome is not known is settled by
+asking the world (`recovering`), never by sending it again. A failed step ends the run's steps. Nothing here knows
+what a verb does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from remediator.model.errors import (
+    AnswerLost,
+    Conflict,
+    Forbidden,
+    IllegalMove,
+    Permanent,
+    PermitRefused,
+    RemoteError,
+    StoreUnavailable,
+    Temporary,
+)
+from remediator.model.evidence import Answer
+from remediator.model.plans import Effect, Step
+from remediator.model.reports import StepReported
+from remediator.model.runs import Run, RunEvent, RunState, StepRecord, StepState
+from remediator.model.seams import WriteAccess
+from remediator.model.systems import AlreadyDone, AnySystem, Blocked, Done, Failed, Ready, Retry, StepResult, Verb
+from remediator.model.verdicts import Allow, Ask, Hold, Permit, Reason, Refuse, Verdict
+from remediator.runs.asking import ask_guards
+from remediator.runs.desk import Desk
+from remediator.runs.looking import Look, look, still_required
+from remediator.runs.moving import advance, ask_person, at_recheck, hold, refuse, stop
+from remediator.runs.recovering import Settled, settle, settle_interrupted
+
+STOPPING = 15.0
+"""Seconds a stop waits for a write's answer: longer than any single request may take."""
+LOOKS = 3
+"""Times the evidence is renewed for one step before it counts as unknown."""
+
+
+@dataclass(frozen=True)
+class NotSent:
+    """The call was refused before it could take effect: proven not applied."""
+
+    why: str
+    conflict: bool = False
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Nobody knows whether the call took effect."""
+
+    why: str
+
+
+Answered = StepResult | NotSent | Lost
+
+
+async def carry_out(desk: Desk, run: Run) -> Run:
+    """Every remaining step; the run comes back verifying, held, or ended."""
+    while run.state is RunState.RUNNING:
+        steps = run.plan.steps if run.plan else ()
+        if run.cursor >= len(steps):
+            return await advance(desk, run, RunEvent.STEPS_DONE, None, f"{len(steps)} steps done")
+        run = await _one_step(desk, run, steps[run.cursor])
+    return run
+
+
+async def _one_step(desk: Desk, run: Run, step: Step) -> Run:
+    """Take one step as far as it goes now: done, held, or the end of the run."""
+    verb = _verb(desk, step)
+    if verb is None:
+        return await stop(desk, run, Reason.INTERNAL_ERROR, f"this release has no verb {step.verb}")
+    attempts = [r for r in await desk.store.steps(run.id) if r.seq == step.seq]
+    try:
+        if attempts and attempts[-1].state is StepState.INTENT:
+            return await _follow(desk, await settle_interrupted(desk, run, step, verb, attempts[-1]))
+        spent = _attempts_spent(desk, step, attempts)
+        if spent:
+            return await stop(desk, run, Reason.STEP_FAILED, spent)
+        return await _attempt(desk, run, step, verb, attempts)
+    except Temporary as error:
+        return await hold(desk, run, at_recheck(desk, Reason.EVIDENCE_UNKNOWN, str(error)))
+    except (Permanent, AnswerLost) as error:
+        return await stop(desk, run, Reason.STEP_FAILED, str(error))
+
+
+def _verb(desk: Desk, step: Step) -> Verb | None:
+    system: AnySystem | None = desk.systems.get(step.verb.partition(".")[0])
+    return system.verbs.get(step.verb) if system else None
+
+
+def _attempts_spent(desk: Desk, step: Step, attempts: list[StepRecord]) -> str:
+    """Why this step may not be tried again; "" when it may."""
+    if any(r.state is StepState.FAILED for r in attempts):
+        return f"step {step.seq} ({step.verb}) has failed: {attempts[-1].detail}"
+    if attempts and desk.clock.now() >= attempts[0].deadline:
+        return f"step {step.seq} ({step.verb}) ran out of time: {attempts[-1].detail}"
+    conflicts = [r for r in attempts if r.state is StepState.NOT_APPLIED and r.detail.startswith("conflict")]
+    if len(conflicts) > desk.bounds.conflicts:
+        return f"step {step.seq} ({step.verb}) met {len(conflicts)} conflicts: {attempts[-1].detail}"
+    return ""
+
+
+# --- one attempt -------------------------------------------------------------------------------------------
+
+
+async def _attempt(desk: Desk, run: Run, step: Step, verb: Verb, attempts: list[StepRecord]) -> Run:
+    seen = await _fresh_look(desk, run, step) if step.is_write else None
+    if isinstance(seen, Hold | Refuse):
+        return await _obey(desk, run, seen)
+    prepared = await verb.prepare(desk.access.read(), run.id, step)
+    if isinstance(prepared, Blocked):
+        return await refuse(desk, run, Refuse(prepared.reason, prepared.detail))
+    deadline = attempts[0].deadline if attempts else desk.clock.now() + step.timeout
+    record = _record(desk, run, step, len(attempts) + 1, deadline)
+    if isinstance(prepared, AlreadyDone):
+        return await _journal_as_done(desk, run, step, record, prepared)
+    asked_at = desk.clock.monotonic()
+    if seen is not None:
+        _, verdict = await ask_guards(desk, run, step, seen.at)
+        if not isinstance(verdict, Allow):
+            return await _obey(desk, run, verdict)
+    record = replace(record, intent=prepared.intent, started_at=desk.clock.now())
+    return await _send(desk, run, step, verb, _Attempt(record, prepared, asked_at))
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    record: StepRecord
+    ready: Ready
+    asked_at: float
+
+
+def _record(desk: Desk, run: Run, step: Step, attempt: int, deadline: datetime) -> StepRecord:
+    return StepRecord(
+        run.id, step.seq, attempt, step.verb, step.effect, StepState.INTENT, {}, desk.clock.now(), deadline
+    )
+
+
+async def _fresh_look(desk: Desk, run: Run, step: Step) -> Look | Hold | Refuse:
+    """The evidence this step rests on, seen just now. What no longer holds refuses; what is not known holds."""
+    rule = desk.rule(run.rule)
+    system = desk.systems.get(rule.system) if rule else None
+    if system is None:
+        return Refuse(Reason.RULE_GONE, f"rule {run.rule} is no longer loaded")
+    for _ in range(LOOKS):
+        seen = await look(desk, run, system)
+        lacking = still_required(step, seen)
+        if lacking is not None:
+            break
+        if desk.clock.now() - seen.at <= desk.bounds.evidence_max_age / 2:
+            return seen
+    else:
+        return at_recheck(desk, Reason.EVIDENCE_STALE, "a look takes longer than its evidence stays fresh")
+    if lacking.answer is Answer.UNKNOWN:
+        return at_recheck(desk, Reason.EVIDENCE_UNKNOWN, f"{lacking.probe}: {lacking.seen}")
+    return Refuse(lacking.reason, f"{lacking.probe}: {lacking.seen}")
+
+
+async def _obey(desk: Desk, run: Run, verdict: Verdict) -> Run:
+    match verdict:
+        case Hold():
+            return await hold(desk, run, verdict)
+        case Ask():
+            return await ask_person(desk, run, verdict)
+        case Refuse():
+            return await refuse(desk, run, verdict)
+        case Allow():
+            return run
+
+
+async def _journal_as_done(desk: Desk, run: Run, step: Step, record: StepRecord, found: AlreadyDone) -> Run:
+    """Nothing is sent, so nothing is touched: the record's effect is none."""
+    untouched = replace(record, effect=Effect.NONE, intent={"already_done": found.detail})
+    run = await desk.store.intend(run, untouched)
+    return await settle(desk, run, step, untouched, Settled(StepState.DONE, found.detail, changed=False))
+
+
+async def _send(desk: Desk, run: Run, step: Step, verb: Verb, attempt: _Attempt) -> Run:
+    """Commit the intent, make the call, commit what became of it."""
+    record = attempt.record
+    run = await desk.store.intend(run, record)
+    desk.tell(StepReported(run, step, record.attempt, StepState.INTENT, step.why, record.started_at))
+    permit = Permit(
+        run.id,
+        step.seq,
+        record.attempt,
+        step.may_touch if step.is_write else (),
+        attempt.asked_at + desk.bounds.permit_seconds,
+    )
+    attempted = _call_and_settle(desk, run, step, verb, record, desk.access.write(permit))
+    return await (_uninterrupted(attempted) if step.is_write else attempted)
+
+
+async def _call_and_settle(
+    desk: Desk, run: Run, step: Step, verb: Verb, record: StepRecord, access: WriteAccess
+) -> Run:
+    answered = await _call_until_answered(desk, access, step, verb, record)
+    return await _after(desk, run, step, verb, record, answered)
+
+
+async def _uninterrupted(attempted: Coroutine[Any, Any, Run]) -> Run:
+    """Let a write that is on its way be answered and journalled before a stop takes effect."""
+    task = asyncio.ensure_future(attempted)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=STOPPING)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
+async def _call_until_answered(desk: Desk, access: WriteAccess, step: Step, verb: Verb, record: StepRecord) -> Answered:
+    """A writing verb is called once. A waiting one is asked again until it is done or out of time."""
+    while True:
+        left = (record.deadline - desk.clock.now()).total_seconds()
+        if left <= 0:
+            return Failed(Reason.STEP_TIMED_OUT, f"{step.verb} was not done within {step.timeout}")
+        answered = await _call(desk, access, step, verb, record.intent)
+        again = answered if isinstance(answered, Retry) and not step.is_write else None
+        if again is None:
+            return answered
+        await desk.clock.sleep(min(again.after, max(left, 0.0)))
+
+
+async def _call(desk: Desk, access: WriteAccess, step: Step, verb: Verb, intent: Mapping[str, Any]) -> Answered:
+    """One call, every way it can end as a value. Only cancellation and a broken store pass through."""
+    try:
+        async with asyncio.timeout(step.timeout.total_seconds()):
+            return await verb.apply(access, step, intent)
+    except Conflict as error:
+        return NotSent(f"conflict: {error}", conflict=True)
+    except PermitRefused as error:
+        return NotSent(f"permit: {error}")
+    except Temporary as error:
+        return Retry(error.after, str(error))
+    except AnswerLost as error:
+        return Lost(str(error))
+    except Forbidden as error:
+        return Failed(Reason.FORBIDDEN, str(error))
+    except RemoteError as error:
+        return Lost(str(error)) if step.is_write else Failed(Reason.STEP_FAILED, str(error))
+    except TimeoutError:
+        return Lost(f"{step.verb} did not answer within {step.timeout}")
+    except (StoreUnavailable, IllegalMove):
+        raise
+    except Exception as error:  # noqa: BLE001 - a step's outcome is journalled whatever the verb did
+        return Lost(f"{step.verb} failed inside: {type(error).__name__}: {error}")
+
+
+async def _after(desk: Desk, run: Run, step: Step, verb: Verb, record: StepRecord, answered: Answered) -> Run:
+    match answered:
+        case Done(changed, detail):
+            return await settle(desk, run, step, record, Settled(StepState.DONE, detail, changed=changed))
+        case Retry(_, detail) | NotSent(detail):
+            run = await settle(desk, run, step, record, Settled(StepState.NOT_APPLIED, detail, changed=False))
+            after = answered.after if isinstance(answered, Retry) else 0.0
+            await desk.clock.sleep(after)
+            return run
+        case Failed(reason, detail):
+            run = await settle(desk, run, step, record, Settled(StepState.FAILED, detail, changed=False))
+            return await stop(desk, run, reason, f"step {step.seq} ({step.verb}): {detail}")
+        case Lost():
+            return await _follow(desk, await settle_interrupted(desk, run, step, verb, record))
+
+
+async def _follow(desk: Desk, recovered: Run | tuple[Run, Hold | Refuse]) -> Run:
+    """Go on with a settled step, or obey what recovery found."""
+    if isinstance(recovered, Run):
+        return recovered
+    run, verdict = recovered
+    return await _obey(desk, run, verdict)

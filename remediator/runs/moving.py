@@ -1,0 +1,77 @@
+"""
+Move a run in its table, durably, then tell it. The only place that saves a run's state.
+
+Holding has an end: a run that is held past its rule's patience is handed to a person instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from remediator.model.ledger import Trace
+from remediator.model.reports import Transitioned
+from remediator.model.runs import Run, RunEvent, RunState, move
+from remediator.model.verdicts import Ask, Hold, Reason, Refuse
+from remediator.runs.desk import Desk
+
+DEFAULT_PATIENCE = timedelta(minutes=15)
+
+
+async def advance(desk: Desk, run: Run, event: RunEvent, reason: Reason | None, detail: str, **changes: Any) -> Run:
+    """One legal move, saved with its trace and then told. Raises IllegalMove and changes nothing otherwise."""
+    now = desk.clock.now()
+    before, after = run.state, move(run.state, event, touched=run.touched)
+    if after.is_final:
+        changes.setdefault("finished_at", now)
+    moved = replace(run, state=after, reason=reason, detail=detail, **changes)
+    trace = Trace(now, str(before), str(event), str(after), str(reason or ""), detail)
+    saved = await desk.store.save(moved, trace)
+    desk.tell(Transitioned(saved, before, event, reason, detail, now))
+    return saved
+
+
+async def hold(desk: Desk, run: Run, held: Hold) -> Run:
+    """Wait until `held.until`, or hand the run to a person when that is past the rule's patience."""
+    now = desk.clock.now()
+    since = run.held_since or now
+    deadline = since + _patience(desk, run)
+    if held.until > deadline or now >= deadline:
+        return await stop(desk, run, Reason.WAITED_TOO_LONG, f"{held.reason}: {held.detail}")
+    due = max(held.until, now + timedelta(milliseconds=100))
+    return await advance(desk, run, RunEvent.HELD, held.reason, held.detail, held_since=since, due_at=due)
+
+
+def _patience(desk: Desk, run: Run) -> timedelta:
+    rule = desk.rule(run.rule)
+    return rule.patience if rule else DEFAULT_PATIENCE
+
+
+async def refuse(desk: Desk, run: Run, refusal: Refuse) -> Run:
+    """End the run: refused when nothing was written, otherwise stopped and handed to a person."""
+    if run.touched:
+        return await stop(desk, run, refusal.reason, refusal.detail)
+    withdrawn = refusal.reason is Reason.EPISODE_OVER
+    event = RunEvent.WITHDRAWN if withdrawn else RunEvent.REFUSED
+    return await advance(desk, run, event, refusal.reason, refusal.detail)
+
+
+async def ask_person(desk: Desk, run: Run, question: Ask) -> Run:
+    """Hand the run and its plan to a person."""
+    event = RunEvent.ASKED if run.state is RunState.PENDING and not run.touched else RunEvent.STOPPED
+    return await advance(desk, run, event, question.reason, question.detail)
+
+
+async def stop(desk: Desk, run: Run, reason: Reason, detail: str) -> Run:
+    """Never half-way in silence: whatever was done, a person is told where it stopped and why."""
+    if run.state is RunState.PENDING and not run.touched:
+        return await advance(desk, run, RunEvent.GAVE_UP, reason, detail)
+    event = RunEvent.GAVE_UP if run.state is RunState.VERIFYING else RunEvent.STOPPED
+    return await advance(desk, run, event, reason, detail)
+
+
+def at_recheck(desk: Desk, reason: Reason, detail: str) -> Hold:
+    """A hold that looks again soon."""
+    until: datetime = desk.clock.now() + desk.bounds.recheck
+    return Hold(until, reason, detail)
