@@ -53,6 +53,9 @@ class FakeEndpoints:
 
     # --- for the view and the handle ---
 
+    def answers(self, door: Door, call: ReadCall | WriteCall) -> bool:
+        return (door.address, door.port, call.method, call.path) in self._replies
+
     def reply(self, door: Door, call: ReadCall | WriteCall) -> Reply:
         url_of(door, call.path, allow_loopback=True)
         waiting = self._replies.get((door.address, door.port, call.method, call.path))
@@ -104,5 +107,6 @@ class FakeEndpoint(FakeEndpointView):
         if not self._permit.covers(door.pod):
             raise PermitRefused(f"{call.method} to {door.pod}: the permit does not cover it")
         url_of(door, call.path, allow_loopback=True)
-        self._endpoints.sent.append(Sent(self._permit.run_id, door, call))
+        if self._endpoints.answers(door, call):
+            self._endpoints.sent.append(Sent(self._permit.run_id, door, call))
         return self._endpoints.reply(door, call)
