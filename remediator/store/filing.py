@@ -6,14 +6,13 @@ In: a connection inside a transaction. Everything is set-based, so ten thousand 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
 from remediator.model.ledger import Delivery, Filed
 from remediator.model.runs import Run
-from remediator.store.rows import moment, plain, run_text
+from remediator.store.rows import encode, moment, plain, run_text
 from remediator.store.rulings import CaseKey, admit, case_key
 
 
@@ -43,7 +42,9 @@ def _keep_body(db: sqlite3.Connection, delivery: Delivery) -> int | None:
 
 def _known(db: sqlite3.Connection, keys: Sequence[CaseKey]) -> dict[CaseKey, str]:
     """The runs that these rules and episodes had before."""
-    asked = json.dumps([(plain(rule), plain(episode)) for rule, episode in keys])
+    if not keys:
+        return {}
+    asked = encode([(plain(rule), plain(episode)) for rule, episode in keys])
     # CROSS JOIN keeps SQLite from scanning all runs: the asked keys drive, the unique index answers.
     found = db.execute(
         "SELECT asked.key, runs.id FROM json_each(?) AS asked CROSS JOIN runs"
@@ -55,10 +56,12 @@ def _known(db: sqlite3.Connection, keys: Sequence[CaseKey]) -> dict[CaseKey, str
 
 def _over(db: sqlite3.Connection, episodes: set[str]) -> set[str]:
     """Those of `episodes` that are already resolved."""
+    if not episodes:
+        return set()
     asked = list(episodes)
     found = db.execute(
         "SELECT asked.key FROM json_each(?) AS asked CROSS JOIN resolutions ON resolutions.episode = asked.value",
-        (json.dumps([plain(episode) for episode in asked]),),
+        (encode([plain(episode) for episode in asked]),),
     )
     return {asked[index] for (index,) in found}
 
@@ -88,5 +91,7 @@ def _note_resolutions(db: sqlite3.Connection, delivery: Delivery) -> None:
     """The first resolution of an episode stays, with or without a run to tell."""
     at = moment(delivery.received_at)
     over = [(at, plain(alert.episode)) for alert in delivery.resolved]
+    if not over:
+        return
     db.executemany("INSERT INTO resolutions (at, episode) VALUES (?, ?) ON CONFLICT DO NOTHING", over)
     db.executemany("UPDATE runs SET resolved_at = ? WHERE episode = ? AND resolved_at IS NULL", over)

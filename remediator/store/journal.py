@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 
-from remediator.model.errors import IllegalMove
 from remediator.model.ledger import StartRequest, Switch, Trace, Usage
 from remediator.model.runs import Run, StepRecord
 from remediator.model.verdicts import Allow, Verdict
@@ -78,8 +77,7 @@ def _record_start(db: sqlite3.Connection, request: StartRequest, at: datetime) -
 
 def intend(db: sqlite3.Connection, run: Run, record: StepRecord) -> Run:
     stored = rulings.check_version(run, reading.get(db, run.id))
-    attempts = [step for step in reading.steps(db, run.id) if step.seq == record.seq]
-    after = rulings.intended(run, record, stored, attempts)
+    after = rulings.intended(run, record, stored, reading.attempts(db, run.id, record.seq))
     row = (record.run_id, record.seq, record.attempt, step_text(record))
     db.execute("INSERT INTO steps (run_id, seq, attempt, body) VALUES (?, ?, ?, ?)", row)
     _store(db, after)
@@ -88,16 +86,13 @@ def intend(db: sqlite3.Connection, run: Run, record: StepRecord) -> Run:
 
 def settle(db: sqlite3.Connection, run: Run, outcome: StepRecord) -> Run:
     stored = rulings.check_version(run, reading.get(db, run.id))
-    key = (outcome.seq, outcome.attempt)
-    journalled = next((s for s in reading.steps(db, run.id) if (s.seq, s.attempt) == key), None)
+    attempts = reading.attempts(db, run.id, outcome.seq)
+    journalled = next((step for step in attempts if step.attempt == outcome.attempt), None)
     after, step = rulings.settled(run, outcome, stored, journalled)
     if after.version == stored.version:
         return stored
-    changed = db.execute(
-        "UPDATE steps SET body = ? WHERE run_id = ? AND seq = ? AND attempt = ?", (step_text(step), run.id, *key)
-    )
-    if changed.rowcount != 1:
-        raise IllegalMove(f"step {outcome.seq} of run {run.id} is not in the journal")
+    row = (step_text(step), run.id, step.seq, step.attempt)
+    db.execute("UPDATE steps SET body = ? WHERE run_id = ? AND seq = ? AND attempt = ?", row)
     _store(db, after)
     return after
 

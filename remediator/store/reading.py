@@ -28,10 +28,17 @@ def get(db: sqlite3.Connection, run_id: str) -> Run | None:
     return run_from_row(*row) if row else None
 
 
+def attempts(db: sqlite3.Connection, run_id: str, seq: int) -> Sequence[StepRecord]:
+    """One step's, in order."""
+    found = db.execute("SELECT body FROM steps WHERE run_id = ? AND seq = ? ORDER BY attempt", (plain(run_id), seq))
+    return [step_from(body) for (body,) in found]
+
+
 def due(db: sqlite3.Connection, now: datetime, limit: int) -> Sequence[Run]:
     """Live runs whose time has come, oldest first."""
+    # `+due_at` keeps SQLite on the index by age: by due time it would read and sort the whole backlog each time.
     found = db.execute(
-        "SELECT body, resolved_at FROM runs WHERE is_live = 1 AND due_at <= ? ORDER BY created_at, filed LIMIT ?",
+        "SELECT body, resolved_at FROM runs WHERE is_live = 1 AND +due_at <= ? ORDER BY created_at, filed LIMIT ?",
         (moment(now), limit),
     )
     return [run_from_row(*row) for row in found]

@@ -6,6 +6,7 @@ In: runs, step records, traces, switches. Out: text that reads back as an equal 
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +21,11 @@ from remediator.model.plans import Effect, Plan
 from remediator.model.runs import Run, RunState, StepRecord, StepState
 from remediator.model.verdicts import Reason
 
+encode = json.JSONEncoder(separators=(",", ":")).encode
+"""Made once: a storm writes ten thousand texts."""
 
+
+@functools.lru_cache(maxsize=256)
 def moment(at: datetime) -> str:
     """ISO-8601 UTC with microseconds, always: such texts sort as their times do."""
     if at.tzinfo is None:
@@ -38,11 +43,11 @@ def maybe_time(text: str | None) -> datetime | None:
 
 def plain(text: str) -> str:
     """Text that a column accepts: JSON may carry lone surrogates, and UTF-8 has no bytes for them."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def run_text(run: Run) -> str:
-    return json.dumps(
+    return encode(
         {
             "id": run.id,
             "rule": run.rule,
@@ -67,7 +72,6 @@ def run_text(run: Run) -> str:
             "resolved_at": maybe_moment(run.resolved_at),
             "notes": dict(run.notes),
         },
-        separators=(",", ":"),
     )
 
 
@@ -112,7 +116,7 @@ def run_from_row(body: str, resolved_at: str | None) -> Run:
 
 
 def step_text(record: StepRecord) -> str:
-    return json.dumps(
+    return encode(
         {
             "run_id": record.run_id,
             "seq": record.seq,
@@ -128,7 +132,6 @@ def step_text(record: StepRecord) -> str:
             "changed": record.changed,
             "detail": record.detail,
         },
-        separators=(",", ":"),
     )
 
 
@@ -156,7 +159,7 @@ def step_from(text: str) -> StepRecord:
 
 
 def trace_text(trace: Trace) -> str:
-    return json.dumps([moment(trace.at), trace.before, trace.event, trace.after, trace.reason, trace.detail])
+    return encode([moment(trace.at), trace.before, trace.event, trace.after, trace.reason, trace.detail])
 
 
 def trace_from(text: str) -> Trace:
@@ -165,7 +168,7 @@ def trace_from(text: str) -> Trace:
 
 
 def switch_text(switch: Switch) -> str:
-    return json.dumps([switch.name, switch.on, switch.by, switch.why, moment(switch.at)])
+    return encode([switch.name, switch.on, switch.by, switch.why, moment(switch.at)])
 
 
 def switch_from(text: str) -> Switch:
