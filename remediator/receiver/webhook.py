@@ -1,0 +1,213 @@
+"""
+Turn a POST of Alertmanager into a stored delivery and an answer.
+
+In: an HTTP request. Out: 202 after the durable commit, with the runs admitted and the alerts skipped and why; or the
+status that makes the sender do the right thing. Never a 2xx for what is not on disk, never a redirect, and never a
+word to a cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from aiohttp import hdrs, web
+
+from remediator.credentials import Credentials, Entry
+from remediator.model.alerts import Alert, Notification
+from remediator.model.errors import BadNotification, StoreUnavailable
+from remediator.model.ledger import Candidate, Delivery, Filed
+from remediator.model.seams import Clock, Ids
+from remediator.model.verdicts import Reason
+from remediator.receiver.notices import (
+    AccessDecided,
+    AlertsReceived,
+    BodyTooLarge,
+    LateWrite,
+    Notice,
+    RequestAnswered,
+    Unmatched,
+)
+from remediator.receiver.parsing import read_notification
+from remediator.receiver.reading import Intake, Rejected, Ticket, busy, read_body
+from remediator.settings import Webhook as Limits
+
+PATH = "/webhook/alertmanager"
+MOST_LISTED = 1000
+"""Entries of a list in an answer; the totals beside it are always whole."""
+
+
+class SkippedAlert(Protocol):
+    """An alert that gave no run. `index` is its place in the notification."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def alertname(self) -> str: ...
+    @property
+    def reason(self) -> Reason: ...
+    @property
+    def detail(self) -> str: ...
+
+
+class Sorted(Protocol):
+    """What is to become of a notification's alerts."""
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]: ...
+    @property
+    def resolved(self) -> tuple[Alert, ...]: ...
+    @property
+    def skipped(self) -> Sequence[SkippedAlert]: ...
+
+
+class Filing(Protocol):
+    """The one thing the receiver may ask of the store."""
+
+    async def file(self, delivery: Delivery) -> Sequence[Filed]: ...
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """The webhook's routes. `dispatch` is asked anew for each request, so rules may be reloaded behind it."""
+
+    credentials: Credentials
+    dispatch: Callable[[Notification], Sorted]
+    store: Filing
+    clock: Clock
+    ids: Ids
+    limits: Limits
+    tell: Callable[[Notice], None]
+    _intake: Intake = field(init=False)
+    _late: set[asyncio.Task[Sequence[Filed]]] = field(init=False, default_factory=set)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_intake", Intake(self.limits))
+
+    def routes(self) -> list[web.RouteDef]:
+        """With and without the slash at the end: a redirect would lose the alert."""
+        return [web.post(PATH, self.receive), web.post(PATH + "/", self.receive)]
+
+    async def settle(self) -> None:
+        """Wait for the writes whose senders were told to come again; asked before the store is closed."""
+        if self._late:
+            await asyncio.wait(self._late)
+
+    async def receive(self, request: web.Request) -> web.Response:
+        started = self.clock.monotonic()
+        correlation_id = self.ids("req")
+        request["correlation_id"] = correlation_id
+        try:
+            response = await self._take(request, correlation_id)
+        except Rejected as problem:
+            response = self._reject(problem, correlation_id)
+        seconds = self.clock.monotonic() - started
+        self.tell(RequestAnswered(response.status, seconds, request.remote or "", correlation_id))
+        return response
+
+    async def _take(self, request: web.Request, correlation_id: str) -> web.Response:
+        self._authenticate(request, correlation_id)
+        ticket = self._intake.admit()
+        try:
+            body = await read_body(request, ticket, self.limits)
+            deadline = self.clock.monotonic() + self.limits.answer_timeout_seconds
+            notification = _parse(body)
+            sorted_alerts = self.dispatch(notification)
+            delivery = Delivery(
+                self.clock.now(), body, request.remote or "", sorted_alerts.candidates, sorted_alerts.resolved
+            )
+            filing = asyncio.create_task(self.store.file(delivery), name="file a delivery")
+            filed = await self._in_time(filing, ticket, deadline)
+        finally:
+            ticket.close()
+        self._tell_alerts(notification, sorted_alerts)
+        return web.json_response(_accepted(notification, sorted_alerts, filed), status=202)
+
+    def _authenticate(self, request: web.Request, correlation_id: str) -> None:
+        """Before a byte of the body is read."""
+        entry = self.credentials.check(request.headers.getall(hdrs.AUTHORIZATION, []))
+        decision: Literal["accepted", "refused", "unknown"] = entry.value
+        self.tell(AccessDecided(decision, request.remote or "", correlation_id))
+        if entry is Entry.UNKNOWN:
+            raise busy("the credentials cannot be read just now")
+        if entry is not Entry.ACCEPTED:
+            challenge = {hdrs.WWW_AUTHENTICATE: self.credentials.challenge}
+            raise Rejected(401, "the credentials are missing or wrong", challenge)
+
+    async def _in_time(self, filing: asyncio.Task[Sequence[Filed]], ticket: Ticket, deadline: float) -> Sequence[Filed]:
+        """
+        What the store made of it, if it says so before the deadline.
+
+        A write that takes longer is left to finish, and keeps the request's place until then: a delivery that is
+        stored and comes again admits nothing twice.
+        """
+        try:
+            await asyncio.wait({filing}, timeout=max(deadline - self.clock.monotonic(), 0))
+        finally:
+            if not filing.done():
+                self._leave(filing, ticket.hand_over())
+        if not filing.done():
+            raise busy("the store did not confirm in time")
+        try:
+            return filing.result()
+        except StoreUnavailable as problem:
+            raise busy("the store cannot promise anything just now") from problem
+
+    def _leave(self, filing: asyncio.Task[Sequence[Filed]], ticket: Ticket) -> None:
+        def ended(task: asyncio.Task[Sequence[Filed]]) -> None:
+            self._late.discard(task)
+            ticket.close()
+            problem = None if task.cancelled() else task.exception()
+            self.tell(LateWrite(not task.cancelled() and problem is None, repr(problem) if problem else ""))
+
+        self._late.add(filing)
+        filing.add_done_callback(ended)
+
+    def _tell_alerts(self, notification: Notification, sorted_alerts: Sorted) -> None:
+        firing = sum(alert.is_firing for alert in notification.alerts)
+        self.tell(AlertsReceived(firing, len(notification.alerts) - firing, notification.truncated_alerts))
+        unmatched = sum(skipped.reason is Reason.NO_RULE_MATCHES for skipped in sorted_alerts.skipped)
+        if unmatched:
+            self.tell(Unmatched(unmatched))
+
+    def _reject(self, problem: Rejected, correlation_id: str) -> web.Response:
+        if problem.status == 413:
+            self.tell(BodyTooLarge(self.limits.max_body_bytes))
+        said = {"error": problem.message, "correlation_id": correlation_id}
+        response = web.json_response(said, status=problem.status, headers=problem.headers)
+        if problem.status != 400:
+            response.force_close()  # the rest of the body may still be on its way; nobody will read it
+        return response
+
+
+def _parse(body: bytes) -> Notification:
+    try:
+        return read_notification(body)
+    except BadNotification as problem:
+        raise Rejected(400, str(problem)) from problem
+
+
+def _accepted(notification: Notification, sorted_alerts: Sorted, filed: Sequence[Filed]) -> dict[str, Any]:
+    """The answer to a delivery that is on disk. Lists are cut, totals are not."""
+    names = {candidate.alert.episode: candidate.alert.name for candidate in sorted_alerts.candidates}
+    skipped = sorted_alerts.skipped
+    return {
+        "received": len(notification.alerts),
+        "runs": [_run(entry, names) for entry in filed[:MOST_LISTED]],
+        "runs_total": len(filed),
+        "skipped": [_skipped(entry) for entry in skipped[:MOST_LISTED]],
+        "skipped_total": len(skipped),
+        "truncated_alerts": notification.truncated_alerts,
+    }
+
+
+def _run(filed: Filed, names: Mapping[str, str]) -> dict[str, Any]:
+    said = {"run": filed.run_id, "rule": filed.rule, "alertname": names.get(filed.episode, "")}
+    reason = {"reason": str(filed.reason)} if filed.reason else {}
+    return {**said, "created": filed.created, **reason}
+
+
+def _skipped(entry: SkippedAlert) -> dict[str, Any]:
+    return {"index": entry.index, "alertname": entry.alertname, "reason": str(entry.reason), "detail": entry.detail}
