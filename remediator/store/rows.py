@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ from remediator.model.verdicts import Reason
 
 encode = json.JSONEncoder(separators=(",", ":")).encode
 """Made once: a storm writes ten thousand texts."""
+
+SEAL = ',"crc32":'
 
 
 @functools.lru_cache(maxsize=256)
@@ -46,8 +49,31 @@ def plain(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def sealed(value: Mapping[str, Any]) -> str:
+    """JSON that ends in its own checksum: SQLite finds broken pages, not a changed byte inside a plan."""
+    text = encode(value)
+    return f"{text[:-1]}{SEAL}{zlib.crc32(text.encode())}}}"
+
+
+def unsealed(what: str, text: str) -> dict[str, Any]:
+    """The value again. Raises StoreUnavailable where a byte has changed."""
+    content, found, checksum = text.rpartition(SEAL)
+    whole = content + "}"
+    if not found or checksum != f"{zlib.crc32(whole.encode('utf-8', 'replace'))}}}":
+        raise _unreadable(what, text, "its checksum is wrong")
+    value: dict[str, Any] = json.loads(whole)
+    return value
+
+
+def _unreadable(what: str, text: str, why: object) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"a stored {what} cannot be read ({why}): {text[:120]}... "
+        "Run the Remediator version that wrote it, or restore the journal from a backup."
+    )
+
+
 def run_text(run: Run) -> str:
-    return encode(
+    return sealed(
         {
             "id": run.id,
             "rule": run.rule,
@@ -78,7 +104,7 @@ def run_text(run: Run) -> str:
 def run_from(text: str) -> Run:
     """Raises StoreUnavailable for a text that this version cannot read: nothing is guessed."""
     try:
-        return _run_from(json.loads(text))
+        return _run_from(unsealed("run", text))
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable("run", text, error) from error
 
@@ -116,7 +142,7 @@ def run_from_row(body: str, resolved_at: str | None) -> Run:
 
 
 def step_text(record: StepRecord) -> str:
-    return encode(
+    return sealed(
         {
             "run_id": record.run_id,
             "seq": record.seq,
@@ -138,7 +164,7 @@ def step_text(record: StepRecord) -> str:
 def step_from(text: str) -> StepRecord:
     """Raises StoreUnavailable for a text that this version cannot read."""
     try:
-        data = json.loads(text)
+        data = unsealed("step", text)
         return StepRecord(
             run_id=data["run_id"],
             seq=data["seq"],
@@ -159,25 +185,18 @@ def step_from(text: str) -> StepRecord:
 
 
 def trace_text(trace: Trace) -> str:
-    return encode([moment(trace.at), trace.before, trace.event, trace.after, trace.reason, trace.detail])
+    return sealed({**vars(trace), "at": moment(trace.at)})
 
 
 def trace_from(text: str) -> Trace:
-    at, before, event, after, reason, detail = json.loads(text)
-    return Trace(datetime.fromisoformat(at), before, event, after, reason, detail)
+    data = unsealed("trace", text)
+    return Trace(**{**data, "at": datetime.fromisoformat(data["at"])})
 
 
 def switch_text(switch: Switch) -> str:
-    return encode([switch.name, switch.on, switch.by, switch.why, moment(switch.at)])
+    return sealed({**vars(switch), "at": moment(switch.at)})
 
 
 def switch_from(text: str) -> Switch:
-    name, on, by, why, at = json.loads(text)
-    return Switch(name, on, by, why, datetime.fromisoformat(at))
-
-
-def _unreadable(what: str, text: str, error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"a stored {what} cannot be read ({error}): {text[:120]}... "
-        "Run the Remediator version that wrote it, or restore the journal from a backup."
-    )
+    data = unsealed("switch", text)
+    return Switch(**{**data, "at": datetime.fromisoformat(data["at"])})

@@ -1,5 +1,5 @@
 -- The journal as first laid down. Times are ISO-8601 UTC text with microseconds, so text order is time order.
--- `body` is the whole value as JSON; the columns beside it are what queries ask for.
+-- `body` is the whole value as JSON that ends in its own CRC-32; the columns beside it are what queries ask for.
 
 PRAGMA application_id = 1380273476;
 

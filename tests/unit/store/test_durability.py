@@ -22,6 +22,7 @@ from remediator.model.alerts import Alert, AlertStatus
 from remediator.model.errors import StoreUnavailable
 from remediator.model.ledger import Candidate, Delivery, RunFilter
 from remediator.model.runs import StepState
+from remediator.store.rows import sealed, unsealed
 from remediator.store.sqlite import SQLiteStore
 
 NOON = datetime(2025, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -338,14 +339,30 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
             await opened(path)
 
 
+@pytest.mark.parametrize("change", ["replace(body, '\"cursor\":0', '\"cursor\":1')", "substr(body, 1, 200)", "'{}'"])
+async def test_a_changed_byte_in_a_run_is_found(path: Path, change: str) -> None:
+    """SQLite's own check does not see it; the run's checksum does, and nothing is done on its account."""
+    await filed(path, "run-1")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(f"UPDATE runs SET body = {change}")
+    store = await opened(path)
+    try:
+        with pytest.raises(StoreUnavailable, match="checksum"):
+            await store.claim(NOON, 1)
+    finally:
+        await store.close()
+
+
 async def test_a_run_in_an_unknown_form_is_named(path: Path) -> None:
     """A value of a later version is not guessed at: the error shows it."""
     await filed(path, "run-1")
     with closing(sqlite3.connect(path)) as db, db:
-        db.execute("""UPDATE runs SET body = replace(body, '"pending"', '"dreaming"')""")
+        (body,) = db.execute("SELECT body FROM runs").fetchone()
+        later = sealed({**unsealed("run", body), "state": "dreaming"})
+        db.execute("UPDATE runs SET body = ?", (later,))
     store = await opened(path)
     try:
-        with pytest.raises(StoreUnavailable, match="run-1"):
+        with pytest.raises(StoreUnavailable, match=r"dreaming.*run-1"):
             await store.get("run-1")
     finally:
         await store.close()
