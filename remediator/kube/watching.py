@@ -10,7 +10,8 @@ watch says is old, and whoever acts on it reads again first.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -58,15 +59,16 @@ async def watch(
     labels: Mapping[str, str] | None = None,
     chance: Callable[[], float],
     idle: float = IDLE_SECONDS,
-) -> AsyncIterator[WatchEvent]:
+) -> AsyncGenerator[WatchEvent, None]:
     """`chance` answers a number in [0, 1) for the jitter. Raises Permanent (Forbidden, a type not served)."""
     source = _Source(client, resource, namespace, labels, idle)
     waits = _Waits(client, chance)
     while True:
         try:
-            async for event in source.once():
-                waits.good()
-                yield event
+            async with aclosing(source.once()) as events:
+                async for event in events:
+                    waits.good()
+                    yield event
         except Temporary as error:
             await waits.wait(at_least=error.after)
         except _TooOld:
@@ -111,7 +113,7 @@ class _Source:
         self._selector = {} if labels is None else {"labelSelector": label_selector(labels)}
         self._asked = Asked("watch", resource.plural, f"{resource.kind} in {namespace or 'the cluster'}")
 
-    async def once(self) -> AsyncIterator[WatchEvent]:
+    async def once(self) -> AsyncGenerator[WatchEvent, None]:
         """A list if there is no version to go on from, then one connection until it ends."""
         if not self.version:
             listed = await list_whole(self._requests, self._resource, self._namespace, self._labels)
