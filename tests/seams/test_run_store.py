@@ -553,6 +553,16 @@ async def test_the_lock_lasts_from_start_to_end(bench: Bench) -> None:
     assert (free.holder, free.last_finished) == (None, NOON + HOUR)
 
 
+async def test_a_clock_set_back_does_not_shorten_a_cooldown(bench: Bench) -> None:
+    """The latest end counts, also when a later run says that it ended earlier."""
+    for name, ended in (("run-1", NOON + HOUR), ("run-2", NOON)):
+        run = await bench.started(name)
+        run = await bench.store.intend(run, intent(run))
+        await bench.store.save(replace(run, state=RunState.ESCALATED, finished_at=ended))
+
+    assert (await bench.store.usage(request(await bench.run("run-3")))).last_finished == NOON + HOUR
+
+
 async def test_a_run_that_wrote_nothing_is_not_remembered_at_its_target(bench: Bench) -> None:
     """A cooldown follows writes, not looks."""
     run = await bench.started("run-1")
