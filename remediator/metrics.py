@@ -7,9 +7,11 @@ reference page. No label value ever comes from an alert: only rules, closed sets
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import singledispatchmethod
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.aiohttp import make_aiohttp_handler
@@ -138,10 +140,27 @@ class Metrics:
         self._live = state
 
     @property
-    def handler(self) -> Callable[..., object]:
-        """An aiohttp handler of the exposition."""
-        handler: Callable[..., object] = make_aiohttp_handler(self.registry)
+    def handler(self) -> Callable[[Any], Awaitable[Any]]:
+        """An aiohttp handler of the exposition, from prometheus_client itself."""
+        handler: Callable[[Any], Awaitable[Any]] = make_aiohttp_handler(self.registry)
         return handler
+
+    # --- what other rooms say of themselves -----------------------------------------------------------------
+
+    def kube_asked(self, verb: str, resource: str, code: str) -> None:
+        self.kube_requests.labels(verb, resource, code).inc()
+
+    def request_answered(self, code: int, seconds: float) -> None:
+        self.requests.labels(str(code)).inc()
+        self.request_seconds.observe(seconds)
+
+    def alerts_accepted(self, firing: int, resolved: int, at: datetime) -> None:
+        self.alerts.labels("firing").inc(firing)
+        self.alerts.labels("resolved").inc(resolved)
+        self.last_notification.set(at.timestamp())
+
+    def committed(self, seconds: float) -> None:
+        self.commit_seconds.observe(seconds)
 
     # --- an observer ---------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ class Usage:
 
     now: datetime
     rule_starts: tuple[datetime, ...]
-    """Starts of this rule within its window, oldest first."""
+    """Starts of this rule within its window, oldest first; the asking run's own start is not among them."""
     target_starts: tuple[datetime, ...]
     global_starts: tuple[datetime, ...]
     last_finished: datetime | None

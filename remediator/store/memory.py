@@ -37,7 +37,8 @@ class Ledger:
     resolutions: dict[str, datetime] = field(default_factory=dict)
     steps: dict[StepKey, StepRecord] = field(default_factory=dict)
     traces: dict[str, list[Trace]] = field(default_factory=dict)
-    starts: dict[str, list[datetime]] = field(default_factory=dict)
+    starts: dict[str, list[tuple[datetime, str]]] = field(default_factory=dict)
+    """When, and which run."""
     locks: dict[str, str] = field(default_factory=dict)
     finished: dict[str, datetime] = field(default_factory=dict)
     switches: list[Switch] = field(default_factory=list)
@@ -135,7 +136,7 @@ class MemoryStore:
         if isinstance(verdict, Allow):
             rulings.check_free(request, usage)
             for scope in rulings.scopes(request):
-                ledger.starts.setdefault(scope, []).append(usage.now)
+                ledger.starts.setdefault(scope, []).append((usage.now, request.run.id))
             ledger.locks[request.target_key] = stored.id
         return verdict
 
@@ -187,10 +188,11 @@ class MemoryStore:
 
     async def usage(self, request: StartRequest) -> Usage:
         ledger, now = self._open_ledger(), self._clock.now()
-        rule, target, everything = (ledger.starts.get(scope, []) for scope in rulings.scopes(request))
+        begun = [ledger.starts.get(scope, []) for scope in rulings.scopes(request)]
+        rule, target, everything = ([at for at, run in starts if run != request.run.id] for starts in begun)
         holder = ledger.locks.get(request.target_key)
         return Usage(
-            now=rulings.store_now(now, max(everything, default=None)),
+            now=rulings.store_now(now, max((at for at, _ in begun[-1]), default=None)),
             rule_starts=rulings.in_window(rule, request.per_rule, now),
             target_starts=rulings.in_window(target, request.per_target, now),
             global_starts=rulings.in_window(everything, request.per_service, now),

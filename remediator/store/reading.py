@@ -84,9 +84,9 @@ def usage(db: sqlite3.Connection, request: StartRequest, clock_now: datetime) ->
     newest = _text(db, "SELECT max(at) FROM starts WHERE scope = ?", global_scope)
     return Usage(
         now=rulings.store_now(clock_now, maybe_time(newest)),
-        rule_starts=_starts(db, rule_scope, request.per_rule, clock_now),
-        target_starts=_starts(db, target_scope, request.per_target, clock_now),
-        global_starts=_starts(db, global_scope, request.per_service, clock_now),
+        rule_starts=_starts(db, rule_scope, request.run.id, request.per_rule, clock_now),
+        target_starts=_starts(db, target_scope, request.run.id, request.per_target, clock_now),
+        global_starts=_starts(db, global_scope, request.run.id, request.per_service, clock_now),
         last_finished=maybe_time(_text(db, "SELECT at FROM finished WHERE target_key = ?", key)),
         holder=_text(db, "SELECT run_id FROM target_locks WHERE target_key = ? AND run_id <> ?", key, request.run.id),
         frozen=is_on(db, rulings.FREEZE),
@@ -99,9 +99,10 @@ def _text(db: sqlite3.Connection, query: str, *values: str) -> str | None:
     return row[0] if row else None
 
 
-def _starts(db: sqlite3.Connection, scope: str, limit: Limit, clock_now: datetime) -> tuple[datetime, ...]:
+def _starts(db: sqlite3.Connection, scope: str, own: str, limit: Limit, clock_now: datetime) -> tuple[datetime, ...]:
+    """Starts of other runs: one that crashed right after its own start must not be held back by it."""
     since = moment(clock_now - limit.window)
-    found = db.execute("SELECT at FROM starts WHERE scope = ? AND at > ?", (plain(scope), since))
+    found = db.execute("SELECT at FROM starts WHERE scope = ? AND at > ? AND run_id <> ?", (plain(scope), since, own))
     return rulings.in_window((datetime.fromisoformat(at) for (at,) in found), limit, clock_now)
 
 

@@ -509,7 +509,17 @@ async def test_a_run_that_has_started_starts_once(bench: Bench) -> None:
     assert await bench.store.start(request(run), never) == Allow()
     with pytest.raises(IllegalMove):
         await bench.store.start(request(run, "B"), allow)
-    assert (await bench.store.usage(request(run))).global_starts == (NOON,)
+    other = await bench.run("run-2", rule="other")
+    assert (await bench.store.usage(request(other, "C"))).global_starts == (NOON,)
+
+
+async def test_a_runs_own_start_does_not_count_against_it(bench: Bench) -> None:
+    """A run that crashed right after it started is not held back by its own start."""
+    run = await bench.started()
+
+    usage = await bench.store.usage(request(run))
+
+    assert (usage.rule_starts, usage.target_starts, usage.global_starts) == ((), (), ())
 
 
 async def test_a_start_at_another_version_or_after_the_end_is_refused(bench: Bench) -> None:
@@ -588,7 +598,8 @@ async def test_concurrent_starts_never_exceed_the_budget(bench: Bench) -> None:
 
 async def test_a_start_leaves_its_window_when_the_window_has_passed(bench: Bench) -> None:
     """The window slides: a start counts until exactly its length has gone by."""
-    run = await bench.started()
+    await bench.started()
+    run = await bench.run("run-2")
 
     bench.clock.time = NOON + HOUR - timedelta(microseconds=1)
     within = await bench.store.usage(request(run))
@@ -603,9 +614,10 @@ async def test_a_clock_set_back_refills_nothing(bench: Bench) -> None:
     await bench.started("run-1")
     bench.clock.time = NOON - 5 * HOUR
 
-    second = await bench.started("run-2", "B")
+    await bench.started("run-2", "B")
 
-    seen = await bench.store.usage(request(second, "B"))
+    third = await bench.run("run-3")
+    seen = await bench.store.usage(request(third, "B"))
     twice = (NOON, NOON)
     assert seen == unused(now=NOON, rule_starts=twice, target_starts=(NOON,), global_starts=twice)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from remediator.model.rules import Limit
 from remediator.model.runs import RunState, StepState
 from tests.fakes.run_world import Crash, RunWorld
 
@@ -38,6 +41,23 @@ async def test_a_crash_at_any_transaction_ends_in_the_same_state(steps: int, aft
         assert await world.end_of(run_id) == (RunState.SUCCEEDED, "cured"), f"died at {point}"
         assert world.valve.turns == [(run_id, seq) for seq in range(steps)], f"died at {point}"
         assert len(world.cluster.writes) == steps, f"died at {point}"
+
+
+async def test_a_run_is_not_held_back_by_its_own_start() -> None:
+    """With one start allowed per target, a crash right after that start still ends in a cure."""
+    total = await _transactions_of_a_clean_run(1)
+    for point in range(1, total + 1):
+        world = RunWorld()
+        world.change_rule(per_target=Limit(1, timedelta(hours=1)), per_rule=Limit(1, timedelta(hours=1)))
+        await world.arm()
+        run_id = await world.alert()
+        world.store.dies_at = point
+        with pytest.raises(Crash):
+            await world.turn_the_crank()
+        world.restart()
+        await world.turn_the_crank()
+
+        assert await world.end_of(run_id) == (RunState.SUCCEEDED, "cured"), f"died at {point}"
 
 
 async def test_two_crashes_in_a_row_end_in_the_same_state() -> None:
