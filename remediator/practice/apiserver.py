@@ -32,6 +32,7 @@ from remediator.practice.refusals import (
 from remediator.practice.replacing import OWN_FIELDS, settled
 from remediator.practice.resources import CORE_EVENT, Served, of_kind, served, stored_as
 from remediator.practice.selectors import field_question, label_question
+from remediator.practice.shapes import check_shape
 from remediator.practice.watching import Change, History
 
 __all__ = ["ApiError", "ApiServer"]
@@ -88,6 +89,7 @@ class ApiServer:
     # --- writing -------------------------------------------------------------------------------------------
 
     def create(self, manifest: Mapping[str, Any], *, namespace: str = "", dry_run: bool = False) -> dict[str, Any]:
+        check_shape(manifest)
         asked = of_kind(str(manifest.get("apiVersion")), str(manifest.get("kind")))
         new = event_views.as_stored(asked.resource, manifest)
         meta = new["metadata"] = dict(new.get("metadata") or {})
@@ -113,6 +115,7 @@ class ApiServer:
 
     def update(self, manifest: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False) -> dict[str, Any]:
         """Replace an object; with `subresource="status"` only its status (and labels and annotations)."""
+        check_shape(manifest)
         asked = of_kind(str(manifest.get("apiVersion")), str(manifest.get("kind")))
         new = event_views.as_stored(asked.resource, manifest)
         meta = new["metadata"] = dict(new.get("metadata") or {})
@@ -138,6 +141,7 @@ class ApiServer:
         """`kind` is merge, strategic or json; server-side apply is answered 415."""
         live = self._live(resource, namespace, name)
         new = event_views.as_stored(resource, patched(event_views.as_seen(resource, live), body, kind))
+        check_shape(new)
         meta = new.get("metadata") or {}
         if meta.get("name") != name:
             raise bad_request(
