@@ -14,7 +14,8 @@ In: YAML files. Out: `Scenario`s, and practice clusters on which a fault is visi
               until the fault can be seen (`await-crash-loop`, `await-not-ready`).
     alert:    `labels` and `annotations` of the alert that arrives
     rule:     fields that replace the shipped rule's for this scenario (default none)
-    expect:   `outcome` (succeeded, refused, escalated, cancelled), `reason` (a value of model.verdicts.Reason), and
+    expect:   `outcome` (succeeded, refused, escalated, cancelled), `reason` (a value of model.verdicts.Reason),
+              `detail`: text that the outcome's detail must contain (default none), and
               `writes`: how many writing requests the API server and the pods may see; null means any number
 """
 
@@ -60,6 +61,7 @@ class Expected:
     outcome: RunState
     reason: Reason
     writes: int | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,18 @@ def _scenario(found: Any, path: Path) -> Scenario:
     if found["name"] != path.stem:
         raise ValueError(f'name is "{found["name"]}"; it must be the file\'s name, "{path.stem}"')
     expected = found["expect"]
-    _only(expected, {"outcome", "reason", "writes"}, "expect")
+    _only(expected, {f.name for f in fields(Expected)}, "expect")
     return Scenario(
         name=found["name"],
         system=found["system"],
         what=str(found["what"]).strip(),
         alert=SentAlert(found["alert"]["labels"], found["alert"].get("annotations", {})),
-        expect=Expected(RunState(expected["outcome"]), Reason(expected["reason"]), expected.get("writes")),
+        expect=Expected(
+            RunState(expected["outcome"]),
+            Reason(expected["reason"]),
+            expected.get("writes"),
+            expected.get("detail", ""),
+        ),
         demo=bool(found.get("demo", False)),
         etcd=_setup(found["etcd"]) if "etcd" in found else None,
         objects=tuple(found.get("objects", ())),
