@@ -15,8 +15,8 @@ from typing import Any
 
 from aiohttp import web
 
-LINGER_SECONDS = 1.0
-"""How long a refused body is read and thrown away, so that the sender gets to see the answer."""
+from remediator.model.seams import Ids
+
 LONGEST_HEADER = 8190
 MOST_HEADERS = 64
 BACKLOG = 1024
@@ -29,9 +29,12 @@ class Listener:
     app: web.Application
     host: str
     wanted_port: int
+    ids: Ids
     max_connections: int = 2048
     header_timeout_seconds: float = 5
     shutdown_seconds: float = 5
+    linger_seconds: float = 1
+    """How long a refused body is read and thrown away, so that the sender gets to see the answer."""
     _runner: web.AppRunner | None = field(init=False, default=None)
     _server: asyncio.Server | None = field(init=False, default=None)
 
@@ -65,15 +68,16 @@ class Listener:
             return _Full()
         return _Connection(
             server,
+            self.ids,
             loop=asyncio.get_running_loop(),
             # aiohttp closes a connection that has no whole header by then, which makes it the header's deadline too
             keepalive_timeout=self.header_timeout_seconds,
-            lingering_time=LINGER_SECONDS,
+            lingering_time=self.linger_seconds,
             max_line_size=LONGEST_HEADER,
             max_field_size=LONGEST_HEADER,
             max_headers=MOST_HEADERS,
             auto_decompress=False,
-            access_log=None,  # type: ignore[arg-type] # None is how aiohttp's own runner turns it off
+            access_log=None,  # off: the receiver tells of each request itself
         )
 
 
@@ -89,17 +93,21 @@ class _Full(asyncio.Protocol):
 class _Connection(web.RequestHandler):
     """aiohttp's connection, with answers to errors that say nothing about the software."""
 
-    __slots__ = ()
+    __slots__ = ("_ids",)
+
+    def __init__(self, server: web.Server, ids: Ids, **bounds: Any) -> None:
+        super().__init__(server, **bounds)
+        self._ids = ids
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return self._refuse_what_is_not_http(status)
-        self.log_exception("A request failed", exc_info=exc)
+        correlation_id = self._ids("req")
+        self.log_exception("request %s failed inside the service", correlation_id, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer had begun; it cannot be taken back")
-        correlation_id = request.get("correlation_id", "")
         said: dict[str, Any] = {"error": "the request failed inside the service", "correlation_id": correlation_id}
         response = web.json_response(said, status=status)
         response.force_close()

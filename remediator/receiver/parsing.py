@@ -129,10 +129,10 @@ def _read_alerts(told: list[Any]) -> tuple[Alert, ...]:
             starts, ends = raw["startsAt"], raw["endsAt"]
             url, fingerprint = raw.get("generatorURL", ""), raw.get("fingerprint", "")
             status = _STATUSES[raw["status"]]
-            "".join((starts, ends, url, fingerprint))
         except (KeyError, TypeError, AttributeError) as problem:
             raise BadNotification(f"alerts[{position}]: {_what_is_wrong(raw)}") from problem
-        if not (_is_text_map(labels) and _is_text_map(annotations)):
+        texts = type(starts) is type(ends) is type(url) is type(fingerprint) is str
+        if not (texts and _is_text_map(labels) and _is_text_map(annotations)):
             raise BadNotification(f"alerts[{position}]: {_what_is_wrong(raw)}")
         if len(raw) > len(_ALERT_FIELDS) or not raw.keys() <= _ALERT_FIELDS:
             _check_depth(raw[name] for name in raw.keys() - _ALERT_FIELDS)

@@ -98,7 +98,6 @@ class Webhook:
     async def receive(self, request: web.Request) -> web.Response:
         started = self.clock.monotonic()
         correlation_id = self.ids("req")
-        request["correlation_id"] = correlation_id
         try:
             response = await self._take(request, correlation_id)
         except Rejected as problem:
@@ -133,7 +132,7 @@ class Webhook:
         if entry is Entry.UNKNOWN:
             raise busy("the credentials cannot be read just now")
         if entry is not Entry.ACCEPTED:
-            challenge = {hdrs.WWW_AUTHENTICATE: self.credentials.challenge}
+            challenge: dict[str, str] = {hdrs.WWW_AUTHENTICATE: self.credentials.challenge}
             raise Rejected(401, "the credentials are missing or wrong", challenge)
 
     async def _in_time(self, filing: asyncio.Task[Sequence[Filed]], ticket: Ticket, deadline: float) -> Sequence[Filed]:

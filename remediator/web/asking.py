@@ -1,0 +1,94 @@
+"""
+Read what a caller of the API asks for: its query and its body.
+
+In: a request. Out: a filter, or who changes something and why. Raises `Unanswerable` with the status and the words of
+the answer. Bodies are bounded in size and time, and no text with control characters in it gets through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from remediator.model.ledger import RunFilter
+from remediator.model.runs import RunState
+
+MOST_RUNS = 1000
+BODY_SECONDS = 10.0
+LONGEST = {"by": 200, "why": 2000}
+
+
+class Unanswerable(Exception):
+    """A request ends here, with this answer."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+@dataclass(frozen=True)
+class Change:
+    """Who changes something, and why: both are kept for ever."""
+
+    by: str
+    why: str
+
+
+def read_filter(request: web.Request) -> RunFilter:
+    """`?state=held,running&rule=NAME&limit=100`. Raises Unanswerable."""
+    if strange := sorted(request.query.keys() - {"state", "rule", "limit"}):
+        raise Unanswerable(400, f"there is no parameter {strange[0][:64]!r}; there are state, rule and limit")
+    words = [word for text in request.query.getall("state", []) for word in text.split(",") if word]
+    limit = request.query.get("limit", "100")
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= MOST_RUNS):
+        raise Unanswerable(400, f"limit must be a number from 1 to {MOST_RUNS}")
+    return RunFilter(tuple(map(_state, words)), request.query.get("rule", ""), int(limit))
+
+
+def _state(word: str) -> RunState:
+    try:
+        return RunState(word)
+    except ValueError:
+        raise Unanswerable(400, f"there is no state {word[:64]!r}; there are {', '.join(RunState)}") from None
+
+
+async def read_change(request: web.Request, *, seconds: float = BODY_SECONDS) -> Change:
+    """The body `{"by": ..., "why": ...}`. Raises Unanswerable."""
+    try:
+        async with asyncio.timeout(seconds):
+            body = await request.read()
+        told = json.loads(body.decode("utf-8"))
+    except TimeoutError as problem:
+        raise Unanswerable(408, "the body came too slowly") from problem
+    except (web.RequestPayloadError, ConnectionError) as problem:
+        raise Unanswerable(400, "the body breaks off") from problem
+    except (ValueError, RecursionError) as problem:
+        raise Unanswerable(400, 'the body must be JSON: {"by": "who", "why": "the reason"}') from problem
+    if not isinstance(told, dict) or told.keys() != {"by", "why"}:
+        raise Unanswerable(400, 'the body must be {"by": "who", "why": "the reason"}, both and nothing else')
+    return Change(_text(told, "by"), _text(told, "why"))
+
+
+def _text(told: Mapping[str, Any], name: str) -> str:
+    value = told[name]
+    text = value.strip() if isinstance(value, str) else ""
+    if not text:
+        raise Unanswerable(400, f"{name} must say something")
+    if len(text) > LONGEST[name]:
+        raise Unanswerable(400, f"{name} must be at most {LONGEST[name]} characters long")
+    if not text.isprintable():
+        raise Unanswerable(400, f"{name} must be one line of printable text")
+    return text
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
