@@ -77,7 +77,7 @@ class Api:
             "arm": self._arm,
             "disarm": self._disarm,
         }
-        return [web.route(r.method, r.path, self._guarded(r, answers[r.name])) for r in ROUTES]
+        return [_definition(route, self._guarded(route, answers[route.name])) for route in ROUTES]
 
     # --- the guarded door ----------------------------------------------------------------------------------
 
@@ -148,6 +148,13 @@ class Api:
         switch = Switch(name, on, change.by, change.why, self.clock.now())
         await self.store.throw(switch)
         return switch_json(switch)
+
+
+def _definition(route: Route, handler: Handler) -> web.RouteDef:
+    """aiohttp serves HEAD beside every GET unless told not to, and HEAD is not in the table."""
+    if route.method == "GET":
+        return web.get(route.path, handler, allow_head=False)
+    return web.post(route.path, handler)
 
 
 def _arm_switch(rule: str) -> str:
