@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 
 from remediator.credentials import Credentials
 from remediator.receiver.listening import Listener
@@ -16,6 +16,7 @@ from remediator.receiver.notices import Notice
 from remediator.receiver.webhook import Webhook
 from remediator.settings import Webhook as Limits
 from remediator.settings import WebhookAuth
+from remediator.web.public import public_application
 from tests.fakes.fake_clock import FakeClock
 from tests.unit.receiver.webhook_door import TOKEN, Desk, Door, free_port, sort_by_severity
 
@@ -47,8 +48,7 @@ async def make_door(token_file: Path) -> AsyncIterator[MakeDoor]:
             bounds,
             notices.append,
         )
-        app = web.Application()
-        app.add_routes(webhook.routes())
+        app = public_application(webhook.routes(), webhook.ids)
         listener = Listener(
             app,
             "127.0.0.1",

@@ -139,6 +139,15 @@ async def test_only_post_is_taken(door: Door, method: str) -> None:
     assert door.desk.deliveries == []
 
 
+@pytest.mark.parametrize(
+    ("body", "token", "status"), [("single_firing", TOKEN, 202), ("single_firing", "x", 401), ("", TOKEN, 400)]
+)
+async def test_no_answer_names_the_software(door: Door, body: str, token: str, status: int) -> None:
+    """Whether taken or refused, the answer says nothing of what answers, and must not be kept."""
+    answered, _, response = await door.post(capture(body) if body else b"", Authorization=f"Bearer {token}")
+    assert (answered, response.headers.get("Server"), response.headers["Cache-Control"]) == (status, None, "no-store")
+
+
 # --- who may come in ---------------------------------------------------------------------------------------
 
 
