@@ -135,6 +135,15 @@ class Service:
     operations_port: int = 0
     stopping: bool = False
     reload_problems: Sequence[str] = field(default_factory=tuple)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the service must end: somebody asked for it, or a task of its own has died."""
+    failure: BaseException | None = None
+
+    def task_ended(self, task: asyncio.Task[None]) -> None:
+        """A task of the service never ends by itself; one that does takes the service with it."""
+        if not task.cancelled():
+            self.failure = task.exception() or RuntimeError(f"the task {task.get_name()} ended")
+            self.ended.set()
 
     def not_ready(self) -> str:
         return "the service is stopping" if self.stopping else ""
@@ -206,7 +215,7 @@ async def service(
             tell=_Ear(metrics, clock),
         )
         api = Api(settings.operators.credentials(), store, lambda: rules.loaded, clock, ids, _log_api)
-        await stack.enter_async_context(_running(worker, recorder, store, settings, clock))
+        await stack.enter_async_context(_running(running, worker, recorder, clock))
         await stack.enter_async_context(_listening(settings, running, webhook, api))
         structlog.get_logger().info(
             "ready",
@@ -219,22 +228,22 @@ async def service(
 
 
 @asynccontextmanager
-async def _running(
-    worker: Worker, recorder: EventRecorder, store: SQLiteStore, settings: Settings, clock: Clock
-) -> AsyncIterator[None]:
+async def _running(running: Service, worker: Worker, recorder: EventRecorder, clock: Clock) -> AsyncIterator[None]:
     """The tasks of the service. One that dies ends the service, loudly; on leaving they end in order."""
-    async with asyncio.TaskGroup() as tasks:
-        posting = tasks.create_task(recorder.run(), name="events")
-        working = tasks.create_task(worker.run(), name="worker")
-        keeping = tasks.create_task(_keep_house(store, settings, clock), name="housekeeping")
-        try:
-            yield
-        finally:
-            keeping.cancel()
-            working.cancel()
-            await asyncio.wait({working})
-            await recorder.drain(EVENTS_DRAIN_SECONDS)
-            posting.cancel()
+    posting = asyncio.create_task(recorder.run(), name="events")
+    working = asyncio.create_task(worker.run(), name="worker")
+    keeping = asyncio.create_task(_keep_house(running, clock), name="housekeeping")
+    for task in (posting, working, keeping):
+        task.add_done_callback(running.task_ended)
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        working.cancel()
+        await asyncio.wait({working, keeping})
+        await recorder.drain(EVENTS_DRAIN_SECONDS)
+        posting.cancel()
+        await asyncio.wait({posting})
 
 
 @asynccontextmanager
@@ -244,12 +253,13 @@ async def _listening(settings: Settings, running: Service, webhook: Webhook, api
         public_application([*webhook.routes(), *api.routes()], new_id),
         settings.listen.host,
         settings.listen.port,
+        new_id,
         max_connections=settings.webhook.max_connections,
         header_timeout_seconds=settings.webhook.header_timeout_seconds,
     )
     inner = web.Application()
     inner.add_routes(operations_routes(running.not_ready, _exposition(running)))
-    operations = Listener(inner, settings.operations.host, settings.operations.port)
+    operations = Listener(inner, settings.operations.host, settings.operations.port, new_id)
     async with AsyncExitStack() as stack:
         await operations.start()
         stack.push_async_callback(operations.close)
@@ -285,11 +295,11 @@ async def _live_state(running: Service) -> LiveState:
     return LiveState(active, armed, "freeze" in on)
 
 
-async def _keep_house(store: SQLiteStore, settings: Settings, clock: Clock) -> None:
+async def _keep_house(running: Service, clock: Clock) -> None:
     """Forget raw deliveries that are old enough."""
     while True:
         try:
-            await store.prune(clock.now() - timedelta(days=settings.delivery_retention_days))
+            await running.store.prune(clock.now() - timedelta(days=running.settings.delivery_retention_days))
         except StoreUnavailable as error:
             complain("old deliveries could not be forgotten", error)
         await clock.sleep(HOUSEKEEPING_SECONDS)
@@ -371,11 +381,12 @@ def kube_access(settings: Settings) -> KubeAccess:
 
 async def serve(settings: Settings) -> None:
     """Until SIGTERM or SIGINT. SIGHUP reloads the rules."""
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    async with service(settings, allow_loopback_pods=False) as running:
+    async with service(settings) as running:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, running.ended.set)
         loop.add_signal_handler(signal.SIGHUP, running.reload)
-        await stop.wait()
+        await running.ended.wait()
         structlog.get_logger().info("stopping")
+    if running.failure is not None:
+        raise running.failure

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 from remediator.model.errors import LostRun, StoreUnavailable
+from remediator.model.reports import Admitted
 from remediator.model.runs import Run, RunEvent, RunState
 from remediator.model.verdicts import Reason
 from remediator.runs.beginning import begin
@@ -26,6 +27,8 @@ STORE_AWAY = 1.0
 
 async def drive(desk: Desk, run: Run) -> Run:
     """Move a claimed run on until it waits or ends."""
+    if run.version == 0:
+        desk.tell(Admitted(run))
     while not run.state.is_final:
         match run.state:
             case RunState.HELD:

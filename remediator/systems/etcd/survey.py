@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from remediator.model.calls import Door
+from remediator.model.calls import Door, LogText
 from remediator.model.errors import NotFound, Permanent, RemoteError
 from remediator.model.objects import CLAIM, JOB, NODE, POD, STATEFUL_SET, VOLUME, Manifest, ObjectRef
 from remediator.model.seams import ReadAccess
@@ -55,7 +55,8 @@ class PodFacts:
     family: Family
     state_env: str
     claim: ObjectRef | None
-    is_terminating: bool = False
+    has_just_died: bool = False
+    """The container has ended and is not yet waiting to be started again."""
     words: LastWords = UNREADABLE
     """Read only for pods that are not ready."""
     deaths_seen: int = 0
@@ -124,7 +125,7 @@ async def look(read: ReadAccess, target: ObjectRef, notes: Mapping[str, Any]) ->
     owner = await read.cluster.get(target)
     pods, jobs, unread = await _objects(read, owner)
     claims, volumes, nodes = await _storage_and_nodes(read, pods, unread)
-    seen = [_pod_facts(owner, pod) for pod in pods]
+    seen = [_pod_facts(pod) for pod in pods]
     spoken, words = await asyncio.gather(
         asyncio.gather(*(_listen(read, p) for p in seen if p.is_running)),
         asyncio.gather(*(_last_words(read, p, unread) for p in seen)),
@@ -247,14 +248,17 @@ def _peer_url(pod: Manifest, env: Mapping[str, str]) -> str:
     return entries.get(pod["metadata"]["name"], "").rstrip("/")
 
 
-def _pod_facts(owner: Manifest, pod: Manifest) -> PodFacts:
+def _etcd_state(pod: Manifest) -> Manifest:
+    statuses = pod.get("status", {}).get("containerStatuses", ())
+    return next((s for s in statuses if s["name"] == CONTAINER), {"state": {}})
+
+
+def _pod_facts(pod: Manifest) -> PodFacts:
     container = _container(pod)
     env = environment(pod)
-    statuses = pod.get("status", {}).get("containerStatuses", ())
-    state: Manifest = next((s for s in statuses if s["name"] == CONTAINER), {"state": {}})
+    state = _etcd_state(pod)
     waiting = state["state"].get("waiting", {}).get("reason", "")
     restarts = int(state.get("restartCount", 0))
-    terminated = state.get("lastState", {}).get("terminated") or state["state"].get("terminated")
     namespace, claim = pod["metadata"]["namespace"], _claim_name(pod)
     name = pod["metadata"]["name"]
     return PodFacts(
@@ -266,14 +270,14 @@ def _pod_facts(owner: Manifest, pod: Manifest) -> PodFacts:
         is_running="running" in state["state"],
         is_crash_looping=waiting == "CrashLoopBackOff" or ("terminated" in state["state"] and restarts >= 3),
         restarts=restarts,
-        death=_death(terminated) if terminated else None,
+        death=_death_in(pod),
+        has_just_died="terminated" in state["state"],
         peer_url=_peer_url(pod, env),
         family=family_of(
             str(container.get("image", "")), env, has_prestop=bool(container.get("lifecycle", {}).get("preStop"))
         ),
         state_env=env.get("ETCD_INITIAL_CLUSTER_STATE", ""),
         claim=ObjectRef(CLAIM, claim, namespace) if claim else None,
-        is_terminating="deletionTimestamp" in pod["metadata"],
     )
 
 
@@ -290,18 +294,39 @@ def _death(terminated: Mapping[str, Any]) -> Death:
 
 
 async def _last_words(read: ReadAccess, pod: PodFacts, unread: set[str]) -> LastWords:
+    """
+    The log of the death in `pod`, and of no other.
+
+    The pod is read again afterwards: had the container died once more meanwhile, one log would count as two.
+    """
     if pod.is_ready or pod.death is None:
         return UNREADABLE
-    for previous in (True, False):
+    try:
+        log = await _log_of_the_dead(read, pod)
+        again = await read.cluster.get(pod.ref)
+    except RemoteError as error:
+        unread.add(f"log of {pod.ref}: {error}")
+        return UNREADABLE
+    if log is None or not log.available or _death_in(again) != pod.death:
+        return UNREADABLE
+    return read_last_words(log.text)
+
+
+async def _log_of_the_dead(read: ReadAccess, pod: PodFacts) -> LogText | None:
+    """A container that has ended and not been started again is the current one; else it is the previous one."""
+    for previous in (not pod.has_just_died, pod.has_just_died):
         try:
-            log = await read.cluster.log(pod.ref, CONTAINER, previous=previous)
+            return await read.cluster.log(pod.ref, CONTAINER, previous=previous)
         except NotFound:
-            continue
-        except RemoteError as error:
-            unread.add(f"log of {pod.ref}: {error}")
-            return UNREADABLE
-        return read_last_words(log.text) if log.available else UNREADABLE
-    return UNREADABLE
+            if pod.is_running:
+                return None  # the current log is of the living
+    return None
+
+
+def _death_in(pod: Manifest) -> Death | None:
+    state = _etcd_state(pod)
+    terminated = state["state"].get("terminated") or state.get("lastState", {}).get("terminated")
+    return _death(terminated) if terminated else None
 
 
 def _note_sightings(pods: Sequence[PodFacts], notes: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -1,0 +1,224 @@
+"""
+The command line. Exit codes: 0 good, 1 a finding (or a service that said no), 2 wrong use.
+
+Each command imports what it needs when it runs, so that `--help` and `check` start fast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from remediator import __version__
+from remediator.model.errors import ConfigError, RemediatorError
+
+SHIPPED_RULES = "rules"
+
+
+def main() -> None:
+    """The entry point: every error of ours ends in a sentence, never in a traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(130)
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except RemediatorError as error:
+        click.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Prove what an alert is about, plan the fix, guard it, carry it out, verify the cure."""
+
+
+output = click.option(
+    "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", help="how to print it"
+)
+
+
+@cli.command()
+@click.option("--config", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True)
+def serve(config: Path) -> None:
+    """Run the service until it is told to stop (SIGTERM); SIGHUP reloads the rules."""
+    from remediator import app, logs, settings
+
+    loaded = settings.load(config, os.environ)
+    logs.configure(loaded.log.format, loaded.log.level)
+    asyncio.run(app.serve(loaded))
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--schema", is_flag=True, help="print the JSON Schema of a rule file instead")
+def check(paths: tuple[Path, ...], schema: bool) -> None:
+    """Validate rule files: every problem at once, with its place; exit 1 on any."""
+    from remediator import rulebook, systems
+    from remediator.settings import ALWAYS_PROTECTED
+
+    if schema:
+        click.echo(json.dumps(rulebook.json_schema(), indent=2))
+        return
+    book = rulebook.load(paths, systems.discover(), protected=ALWAYS_PROTECTED)
+    for problem in book.problems:
+        click.echo(str(problem), err=True)
+    if book.problems:
+        raise click.exceptions.Exit(1)
+    click.echo(f"{len(book.rules)} rules are good: {', '.join(rule.name for rule in book.rules)}")
+
+
+@cli.command()
+@click.argument("scenario", required=False)
+@click.option("--list", "list_only", is_flag=True, help="name the scenarios")
+@click.option("--fast", is_flag=True, help="do not wait for the reader")
+@click.option(
+    "--etcd",
+    type=click.Choice(["simulated", "real"]),
+    default="simulated",
+    help="what runs in the practice pods; real needs etcd on the PATH",
+)
+@output
+def demo(scenario: str | None, list_only: bool, fast: bool, etcd: str, output: str) -> None:
+    """The whole loop on a practice cluster inside this process: a broken system, a real alert, the cure."""
+    from remediator import demo as rehearsal
+
+    if list_only:
+        rows = [{"name": s.name, "system": s.system, "what": s.what} for s in rehearsal.scenarios() if s.demo]
+        _print(rows, output, ["name", "system", "what"])
+        return
+    chosen = rehearsal.find(scenario or rehearsal.FIRST)
+    outcome = asyncio.run(rehearsal.rehearse(chosen, fast=fast, etcd=etcd, quiet=output != "table"))
+    if output != "table":
+        _print(outcome, output, [])
+    if not outcome["cured"]:
+        raise click.exceptions.Exit(1)
+
+
+# --- the operator's view -----------------------------------------------------------------------------------
+
+
+def _service_options(command: Any) -> Any:
+    url = click.option(
+        "--url",
+        envvar="REMEDIATOR_URL",
+        default="http://127.0.0.1:9095",
+        show_default=True,
+        help="the service (or $REMEDIATOR_URL)",
+    )
+    token = click.option(
+        "--token-file",
+        envvar="REMEDIATOR_TOKEN_FILE",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="the operator's token (or $REMEDIATOR_TOKEN_FILE)",
+    )
+    return url(token(command))
+
+
+@cli.group()
+def runs() -> None:
+    """Look at runs, through the service's API."""
+
+
+@runs.command("list")
+@click.option("--state", multiple=True, help="only runs in this state; may be given again")
+@click.option("--rule", default="", help="only runs of this rule")
+@click.option("--limit", default=50, show_default=True)
+@_service_options
+@output
+def runs_list(state: tuple[str, ...], rule: str, limit: int, url: str, token_file: Path, output: str) -> None:
+    """Runs, newest first."""
+    from remediator.terminal.operator import Operator
+
+    query = [("limit", str(limit)), *(("state", s) for s in state), *([("rule", rule)] if rule else [])]
+    answer = asyncio.run(Operator(url, token_file).get("/api/v1/runs", query))
+    _print(answer["runs"], output, ["id", "state", "reason", "rule", "target", "created_at"])
+
+
+@runs.command("show")
+@click.argument("run_id")
+@_service_options
+@output
+def runs_show(run_id: str, url: str, token_file: Path, output: str) -> None:
+    """One run: evidence, plan, journal, what it came to and why."""
+    from remediator.terminal.operator import Operator
+    from remediator.terminal.page import whole_run
+
+    answer = asyncio.run(Operator(url, token_file).get(f"/api/v1/runs/{run_id}", []))
+    if output == "table":
+        click.echo(whole_run(answer))
+    else:
+        _print(answer, output, [])
+
+
+def _switch(path: str, url: str, token_file: Path, why: str, by: str, said: str) -> None:
+    from remediator.terminal.operator import Operator
+
+    asyncio.run(Operator(url, token_file).post(path, {"by": by, "why": why}))
+    click.echo(said)
+
+
+def _why_and_who(command: Any) -> Any:
+    why = click.option("--why", required=True, help="kept with the record")
+    by = click.option("--by", default=getpass.getuser, help="who you are; your login name by default")
+    return why(by(command))
+
+
+@cli.command()
+@_why_and_who
+@_service_options
+def freeze(url: str, token_file: Path, why: str, by: str) -> None:
+    """Stop every write until `unfreeze`."""
+    _switch("/api/v1/freeze", url, token_file, why, by, "frozen: nothing is written until `remediator unfreeze`")
+
+
+@cli.command()
+@_why_and_who
+@_service_options
+def unfreeze(url: str, token_file: Path, why: str, by: str) -> None:
+    """Let armed rules act again."""
+    _switch("/api/v1/unfreeze", url, token_file, why, by, "unfrozen: armed rules act again")
+
+
+@cli.command()
+@click.argument("rule")
+@_why_and_who
+@_service_options
+def arm(rule: str, url: str, token_file: Path, why: str, by: str) -> None:
+    """Let a rule act as its mode says."""
+    _switch(f"/api/v1/rules/{rule}/arm", url, token_file, why, by, f"{rule} is armed")
+
+
+@cli.command()
+@click.argument("rule")
+@_why_and_who
+@_service_options
+def disarm(rule: str, url: str, token_file: Path, why: str, by: str) -> None:
+    """Make a rule observe only, whatever its mode says."""
+    _switch(f"/api/v1/rules/{rule}/disarm", url, token_file, why, by, f"{rule} is disarmed: it observes")
+
+
+def _print(rows: Any, form: str, columns: list[str]) -> None:
+    from remediator.terminal.tables import table
+
+    if form == "json":
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif form == "yaml":
+        import yaml
+
+        click.echo(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        click.echo(table(rows, columns))

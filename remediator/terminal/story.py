@@ -1,0 +1,135 @@
+"""
+A run told as it happens: an Observer that prints what was seen, what each guard said, the plan, each step, the cure.
+
+It reads as a page from top to bottom and repeats nothing: looks that find the same are told once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import singledispatchmethod
+
+from remediator.model.reports import (
+    Admitted,
+    Diagnosed,
+    GuardsAnswered,
+    HealthLooked,
+    Located,
+    Planned,
+    Report,
+    StepReported,
+    Transitioned,
+)
+from remediator.model.runs import RunState, StepState
+from remediator.model.verdicts import Allow
+from remediator.terminal.page import STATES, evidence_lines, plan_lines, wrap
+from remediator.terminal.paint import Paint
+
+
+class Story:
+    """`say` receives one line at a time, without a newline."""
+
+    def __init__(self, say: Callable[[str], None], paint: Paint, width: int) -> None:
+        self._say, self._paint, self._width = say, paint, min(width, 100)
+        self._last = ""
+
+    def __call__(self, report: Report) -> None:
+        for line in self._tell(report):
+            self._say(line)
+
+    def head(self, title: str) -> None:
+        self._say("")
+        self._say(self._paint(title, "head"))
+
+    @singledispatchmethod
+    def _tell(self, report: Report) -> Iterator[str]:
+        yield from ()
+
+    @_tell.register
+    def _(self, report: Admitted) -> Iterator[str]:
+        run = report.run
+        yield ""
+        yield self._paint("Alert", "head")
+        yield f"  {run.labels.get('alertname', '')}  {run.labels.get('namespace', '')}/{run.labels.get('pod', '')}"
+        yield f"  admitted as {run.id} by rule {run.rule}"
+
+    @_tell.register
+    def _(self, report: Located) -> Iterator[str]:
+        yield f"  target {report.run.target}"
+
+    @_tell.register
+    def _(self, report: Diagnosed) -> Iterator[str]:
+        diagnosis = report.diagnosis
+        told = f"{diagnosis.result} {diagnosis.summary}"
+        if told == self._last:
+            return
+        self._last = told
+        yield ""
+        yield self._paint("Evidence", "head")
+        yield from evidence_lines([e.as_json() for e in diagnosis.evidence], self._paint, self._width)
+        yield from wrap(f"{diagnosis.result}: {diagnosis.summary}", self._width, "  → ", "    ")
+
+    @_tell.register
+    def _(self, report: Planned) -> Iterator[str]:
+        yield ""
+        yield self._paint("Plan", "head")
+        plan = report.plan
+        yield from plan_lines({**plan.as_json(), "digest": plan.digest}, self._paint, self._width)
+
+    @_tell.register
+    def _(self, report: GuardsAnswered) -> Iterator[str]:
+        against = [a for a in report.answers if not isinstance(a.verdict, Allow)]
+        about = f"step {report.step.seq + 1}" if report.step else "the plan"
+        told = f"{about} {[a.as_json() for a in against]}"
+        if told == self._last:
+            return
+        self._last = told
+        if report.step is None:
+            yield ""
+            yield self._paint("Guards", "head")
+        if not against:
+            names = ", ".join(a.guard for a in report.answers)
+            yield from wrap(f"{self._paint('✓', 'good')} {about}: {names}", self._width + 9, "  ", "    ")
+        for answer in against:
+            said = answer.as_json()
+            line = f"{answer.guard} says {said['verdict']}: {said['reason']}: {said['detail']}"
+            yield from wrap(f"{self._paint('✗', 'bad')} {about}: {line}", self._width + 9, "  ", "    ")
+
+    @_tell.register
+    def _(self, report: StepReported) -> Iterator[str]:
+        step = report.step
+        if report.state is StepState.INTENT:
+            yield f"  {self._paint('▸', 'head')} {step.seq + 1}. {step.verb}  {step.target}"
+            return
+        mark = {StepState.DONE: ("✓", "good"), StepState.FAILED: ("✗", "bad")}.get(report.state, ("?", "unsure"))
+        seen = " (seen by a probe)" if report.by_probe else ""
+        yield from wrap(
+            f"{self._paint(*mark)} {report.detail}{seen}  {report.seconds:.1f} s", self._width + 9, "      ", "        "
+        )
+
+    @_tell.register
+    def _(self, report: HealthLooked) -> Iterator[str]:
+        told = f"{report.met} {report.seen}"
+        if told != self._last:
+            self._last = told
+            mark = self._paint("✓", "good") if report.met else self._paint("…", "unsure")
+            yield from wrap(f"{mark} {report.seen}", self._width + 9, "  ", "    ")
+
+    @_tell.register
+    def _(self, report: Transitioned) -> Iterator[str]:
+        run = report.run
+        if run.state is RunState.RUNNING:
+            yield ""
+            yield self._paint("Steps", "head")
+        elif run.state is RunState.VERIFYING:
+            yield ""
+            yield self._paint("Verification", "head")
+        elif run.state is RunState.HELD:
+            told = f"held {report.reason} {report.detail}"
+            if told != self._last:
+                self._last = told
+                yield from wrap(f"waits: {report.reason}: {report.detail}", self._width, "  ", "    ")
+        elif run.state.is_final:
+            yield ""
+            state = self._paint(str(run.state), STATES.get(str(run.state), "bold"))
+            yield from wrap(f"{state}: {report.reason}: {report.detail}", self._width + 9, "", "  ")
