@@ -60,11 +60,13 @@ class Desk:
     deliveries: list[Delivery] = field(default_factory=list)
     before: Callable[[], Awaitable[None]] | None = None
     cases: dict[str, str] = field(default_factory=dict)
+    filed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def file(self, delivery: Delivery) -> Sequence[Filed]:
         if self.before:
             await self.before()
         self.deliveries.append(delivery)
+        self.filed.set()
         filed = []
         for candidate in delivery.candidates:
             known = candidate.alert.episode in self.cases
