@@ -156,6 +156,11 @@ class PracticeCluster:
     def pod(self, namespace: str, name: str) -> dict[str, Any]:
         return self.api.get(POD, namespace, name)
 
+    def pod_uid(self, namespace: str, name: str) -> str:
+        """Which incarnation of the pod is there; \"\" when none is."""
+        found = [p for p in self.api.list(POD, namespace) if p["metadata"]["name"] == name]
+        return str(found[0]["metadata"]["uid"]) if found else ""
+
     # --- waiting, asking ---
 
     async def until(self, predicate: Callable[[], bool | Awaitable[bool]], timeout: float, *, what: str = "") -> None:  # noqa: ASYNC109 - seconds of the cluster's own clock
