@@ -68,11 +68,11 @@ class Request:
         except ValueError as error:
             raise bad_request(f"couldn't get version/kind; json parse error: {error}") from error
 
-    def options(self) -> Mapping[str, Any]:
-        """The `DeleteOptions` of a body, or nothing."""
+    def document(self) -> Mapping[str, Any]:
+        """The body, which must be an object; an absent one is an empty one."""
         sent = self.json() if self.body.strip() else {}
         if not isinstance(sent, Mapping):
-            raise bad_request("expected DeleteOptions, got something that is no object")
+            raise bad_request("couldn't get version/kind; json parse error: the body is no object")
         return sent
 
     def number(self, option: str) -> int | None:

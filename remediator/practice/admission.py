@@ -98,6 +98,8 @@ def complaints(served: Served, manifest: Mapping[str, Any]) -> Complaints:
     spec = manifest.get("spec") or {}
     if served.resource == POD and not spec.get("containers"):
         found.append(("spec.containers", "Required value"))
+    found += _container_complaints(spec, "spec")
+    found += _container_complaints((spec.get("template") or {}).get("spec") or {}, "spec.template.spec")
     if served.has_scale and spec.get("replicas", 0) < 0:
         found.append(("spec.replicas", f"Invalid value: {spec['replicas']}: must be greater than or equal to 0"))
     if served.has_scale:
@@ -141,6 +143,11 @@ def _label_complaints(meta: Mapping[str, Any]) -> Complaints:
     wrong = [value for value in labels.values() if not isinstance(value, str) or not _LABEL_VALUE.match(value)]
     why = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"
     return [("metadata.labels", f'Invalid value: "{value}": {why}') for value in wrong]
+
+
+def _container_complaints(spec: Mapping[str, Any], where: str) -> Complaints:
+    nameless = [n for n, container in enumerate(spec.get("containers") or ()) if not container.get("name")]
+    return [(f"{where}.containers[{n}].name", "Required value") for n in nameless]
 
 
 def _workload_complaints(spec: Mapping[str, Any]) -> Complaints:

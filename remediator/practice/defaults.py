@@ -19,7 +19,7 @@ def fill(resource: ResourceType, manifest: dict[str, Any]) -> None:
 
 
 def _pod(manifest: dict[str, Any]) -> None:
-    _pod_spec(manifest.setdefault("spec", {}))
+    _pod_spec(_part(manifest, "spec"))
 
 
 def _pod_spec(spec: dict[str, Any]) -> None:
@@ -36,49 +36,54 @@ def _stateful_set(manifest: dict[str, Any]) -> None:
     _absent(spec, {"podManagementPolicy": "OrderedReady", "revisionHistoryLimit": 10})
     _absent(spec, {"persistentVolumeClaimRetentionPolicy": retained, "updateStrategy": {}})
     strategy = spec["updateStrategy"]
-    strategy.setdefault("type", "RollingUpdate")
+    _absent(strategy, {"type": "RollingUpdate"})
     if strategy["type"] == "RollingUpdate":
-        _absent(strategy, {"rollingUpdate": {}})
-        strategy["rollingUpdate"].setdefault("partition", 0)
+        _absent(_part(strategy, "rollingUpdate"), {"partition": 0})
     for template in spec.get("volumeClaimTemplates") or ():
         _absent(template, {"apiVersion": CLAIM.api_version, "kind": CLAIM.kind, "status": {"phase": "Pending"}})
         _claim(template)
 
 
 def _workload(manifest: dict[str, Any]) -> None:
-    spec = manifest.setdefault("spec", {})
-    spec.setdefault("replicas", 1)
-    template = spec.setdefault("template", {})
-    _pod_spec(template.setdefault("spec", {}))
+    spec = _part(manifest, "spec")
+    _absent(spec, {"replicas": 1})
+    _pod_spec(_part(_part(spec, "template"), "spec"))
 
 
 def _claim(manifest: dict[str, Any]) -> None:
-    manifest.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
+    _absent(_part(manifest, "spec"), {"volumeMode": "Filesystem"})
 
 
 def _volume(manifest: dict[str, Any]) -> None:
-    _absent(manifest.setdefault("spec", {}), {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"})
+    _absent(_part(manifest, "spec"), {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"})
 
 
 def _namespace(manifest: dict[str, Any]) -> None:
     meta = manifest["metadata"]
     labels = meta.get("labels") or {}
     meta["labels"] = {**labels, "kubernetes.io/metadata.name": meta["name"]}
-    _absent(manifest.setdefault("spec", {}), {"finalizers": ["kubernetes"]})
+    _absent(_part(manifest, "spec"), {"finalizers": ["kubernetes"]})
 
 
 def _job(manifest: dict[str, Any]) -> None:
-    spec = manifest.setdefault("spec", {})
+    spec = _part(manifest, "spec")
     _absent(spec, {"parallelism": 1, "completions": 1, "backoffLimit": 6, "suspend": False})
-    _pod_spec(spec.setdefault("template", {}).setdefault("spec", {}))
+    _pod_spec(_part(_part(spec, "template"), "spec"))
 
 
 def _service(manifest: dict[str, Any]) -> None:
-    _absent(manifest.setdefault("spec", {}), {"type": "ClusterIP", "sessionAffinity": "None"})
+    _absent(_part(manifest, "spec"), {"type": "ClusterIP", "sessionAffinity": "None"})
 
 
 def _storage_class(manifest: dict[str, Any]) -> None:
     _absent(manifest, {"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"})
+
+
+def _part(manifest: dict[str, Any], field: str) -> dict[str, Any]:
+    """An object inside, made where it is absent or null."""
+    _absent(manifest, {field: {}})
+    found: dict[str, Any] = manifest[field]
+    return found
 
 
 def _absent(target: dict[str, Any], values: Mapping[str, Any]) -> None:

@@ -13,11 +13,35 @@ from typing import Any
 
 from remediator.model.objects import NAMESPACE, POD, ResourceType
 from remediator.practice.refusals import precondition_failed
+from remediator.practice.shapes import expect
 
 
 def stamp(at: datetime) -> str:
     """A `metav1.Time`."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True)
+class DeleteOptions:
+    """What a client may say about a delete; how dependents go is left to whoever collects them."""
+
+    uid: str = ""
+    resource_version: str = ""
+    grace_seconds: int | None = None
+    is_dry_run: bool = False
+
+    @classmethod
+    def read(cls, sent: Mapping[str, Any]) -> DeleteOptions:
+        """From JSON; 400 for what a strict decoder would not take."""
+        wanted = sent.get("preconditions") or {}
+        expect(sent, ("preconditions",), Mapping, "")
+        expect(sent, ("gracePeriodSeconds",), int, "")
+        expect(sent, ("dryRun",), list, "")
+        expect(wanted, ("uid", "resourceVersion"), str, "preconditions.")
+        is_dry_run = "All" in (sent.get("dryRun") or ())
+        return cls(
+            wanted.get("uid") or "", wanted.get("resourceVersion") or "", sent.get("gracePeriodSeconds"), is_dry_run
+        )
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def json_patched(document: Mapping[str, Any], operations: Any) -> dict[str, Any]
     holder: dict[str, Any] = {"": copy.deepcopy(dict(document))}
     for operation in operations:
         _operate(holder, operation)
-    result = holder[""]
+    result = holder.get("")
     if not isinstance(result, dict):
         raise bad_request("the patched document is no object")
     return result

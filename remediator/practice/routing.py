@@ -16,10 +16,12 @@ from remediator.model.seams import Clock
 from remediator.practice import discovery
 from remediator.practice.addressing import Request
 from remediator.practice.apiserver import ApiServer
+from remediator.practice.deleting import DeleteOptions
 from remediator.practice.paging import Page, Pages
 from remediator.practice.patching import PATCH_KINDS
 from remediator.practice.refusals import ApiError, bad_request, no_such_resource, not_allowed, unsupported_body
 from remediator.practice.resources import Served, of_plural
+from remediator.practice.shapes import check_shape
 from remediator.practice.subresources import LogSource, access_review, evict, log_text, rescale, scale_of
 from remediator.practice.tables import table
 
@@ -174,17 +176,16 @@ class Router:
         return Response.of_json(200, changed)
 
     def _delete(self, request: Request, served: Served) -> Response:
-        at, options = request.address, request.options()
-        wanted = options.get("preconditions") or {}
-        grace = options.get("gracePeriodSeconds", request.number("gracePeriodSeconds"))
+        at, options = request.address, DeleteOptions.read(request.document())
+        grace = options.grace_seconds
         last = self._api.delete(
             served.resource,
             at.namespace,
             at.name,
-            uid=wanted.get("uid") or "",
-            resource_version=wanted.get("resourceVersion") or "",
-            grace_seconds=grace,
-            dry_run=request.is_dry_run or "All" in (options.get("dryRun") or ()),
+            uid=options.uid,
+            resource_version=options.resource_version,
+            grace_seconds=request.number("gracePeriodSeconds") if grace is None else grace,
+            dry_run=request.is_dry_run or options.is_dry_run,
         )
         if served.returns_deleted or "deletionTimestamp" in last["metadata"]:
             return Response.of_json(200, last)
@@ -238,9 +239,8 @@ def _check_place(request: Request, served: Served) -> None:
 
 def _typed(request: Request, served: Served) -> dict[str, Any]:
     """The body as an object of the type of the URL; what the body leaves out, the URL says."""
-    body, resource = request.json(), served.resource
-    if not isinstance(body, Mapping):
-        raise bad_request("couldn't get version/kind; json parse error: the body is no object")
+    body, resource = request.document(), served.resource
+    check_shape(body)
     manifest = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
     if manifest["apiVersion"] != resource.api_version:
         sent, wanted = manifest["apiVersion"], resource.api_version

@@ -11,7 +11,7 @@ from typing import Any
 
 from remediator.practice.refusals import bad_request
 
-_MAPS = ("metadata", "spec", "status")
+_MAPS = ("metadata", "spec", "status", "involvedObject", "regarding", "deleteOptions")
 _META_MAPS = ("labels", "annotations")
 _META_LISTS = ("finalizers", "ownerReferences")
 _META_TEXTS = ("name", "namespace", "generateName", "uid", "resourceVersion")
@@ -23,22 +23,39 @@ def check_shape(manifest: Any) -> None:
     """Raises 400 naming the first field that is of the wrong kind."""
     if not isinstance(manifest, Mapping):
         raise bad_request("json: cannot unmarshal the body into an object")
-    _expect(manifest, _MAPS, Mapping, "")
+    expect(manifest, _MAPS, Mapping, "")
     meta, spec = manifest.get("metadata") or {}, manifest.get("spec") or {}
-    _expect(meta, _META_MAPS, Mapping, "metadata.")
-    _expect(meta, _META_LISTS, list, "metadata.")
-    _expect(meta, _META_TEXTS, str, "metadata.")
+    expect(meta, _META_MAPS, Mapping, "metadata.")
+    expect(meta, _META_LISTS, list, "metadata.")
+    expect(meta, _META_TEXTS, str, "metadata.")
     for field in _META_MAPS:
         texts = meta.get(field) or {}
-        _expect(texts, tuple(texts), str, f"metadata.{field}.")
-    _expect(spec, _SPEC_LISTS, list, "spec.")
-    _expect(spec, _SPEC_NUMBERS, int, "spec.")
-    _expect(spec, ("updateStrategy", "template"), Mapping, "spec.")
+        expect(texts, tuple(texts), str, f"metadata.{field}.")
+    expect(spec, _SPEC_NUMBERS, int, "spec.")
+    expect(spec, ("updateStrategy", "template"), Mapping, "spec.")
+    expect(spec.get("updateStrategy") or {}, ("rollingUpdate",), Mapping, "spec.updateStrategy.")
+    _check_lists(spec, "spec.")
+    template = spec.get("template") or {}
+    expect(template, ("metadata", "spec"), Mapping, "spec.template.")
+    expect(template.get("metadata") or {}, _META_MAPS, Mapping, "spec.template.metadata.")
+    _check_lists(template.get("spec") or {}, "spec.template.spec.")
     if manifest.get("kind") in ("StatefulSet", "Deployment", "ReplicaSet"):
-        _expect(spec, ("selector",), Mapping, "spec.")
+        expect(spec, ("selector",), Mapping, "spec.")
 
 
-def _expect(holder: Mapping[str, Any], fields: tuple[str, ...], wanted: type, where: str) -> None:
+def _check_lists(spec: Mapping[str, Any], where: str) -> None:
+    """Lists of objects, and the one field that identifies each of them."""
+    expect(spec, _SPEC_LISTS, list, where)
+    for field in _SPEC_LISTS:
+        for item in spec.get(field) or ():
+            expect(item, ("name",), str, f"{where}{field}.")
+            expect(item, ("ports",), list, f"{where}{field}.")
+
+
+def expect(holder: Any, fields: tuple[str, ...], wanted: type, where: str) -> None:
+    """Each of the fields that is there is of the wanted kind."""
+    if not isinstance(holder, Mapping):
+        raise bad_request(f"json: cannot unmarshal {type(holder).__name__} into object {where.rstrip('.')}")
     for field in fields:
         value = holder.get(field)
         if value is None:

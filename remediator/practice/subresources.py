@@ -13,11 +13,12 @@ from remediator.model.objects import POD, ResourceType
 from remediator.model.seams import Clock
 from remediator.practice.addressing import Request
 from remediator.practice.apiserver import ApiServer
-from remediator.practice.deleting import stamp
+from remediator.practice.deleting import DeleteOptions, stamp
 from remediator.practice.patching import patched
 from remediator.practice.refusals import ApiError, bad_request, budget_spent
 from remediator.practice.resources import DISRUPTION_BUDGET
 from remediator.practice.selectors import matches
+from remediator.practice.shapes import check_shape
 
 
 class LogSource(Protocol):
@@ -49,24 +50,23 @@ def log_text(api: ApiServer, logs: LogSource, request: Request) -> str:
 
 def evict(api: ApiServer, clock: Clock, request: Request) -> dict[str, Any]:
     """Delete a pod unless its disruption budget says no (429)."""
-    at, body = request.address, request.json()
+    at, body = request.address, request.document()
     pod = api.get(POD, at.namespace, at.name)
-    asked = (body.get("metadata") or {}).get("name", at.name)
-    if asked != at.name:
+    check_shape(body)
+    if (body.get("metadata") or {}).get("name", at.name) != at.name:
         raise bad_request("name in URL does not match name in Eviction object")
-    options: Mapping[str, Any] = body.get("deleteOptions") or {}
-    dry_run = request.is_dry_run or "All" in (options.get("dryRun") or ())
+    options = DeleteOptions.read(body.get("deleteOptions") or {})
+    dry_run = request.is_dry_run or options.is_dry_run
     is_active = pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
     if is_active:
         _spend_budget(api, clock, pod, dry_run=dry_run)
-    preconditions = options.get("preconditions") or {}
     api.delete(
         POD,
         at.namespace,
         at.name,
-        uid=preconditions.get("uid") or "",
-        resource_version=preconditions.get("resourceVersion") or "",
-        grace_seconds=options.get("gracePeriodSeconds"),
+        uid=options.uid,
+        resource_version=options.resource_version,
+        grace_seconds=options.grace_seconds,
         dry_run=dry_run,
     )
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
@@ -91,13 +91,12 @@ def rescale(api: ApiServer, resource: ResourceType, request: Request, kind: str)
     """Write the replica count through a Scale: replaced (`kind` empty) or patched."""
     at = request.address
     live = api.get(resource, at.namespace, at.name)
-    scale = patched(scale_of(live), request.json(), kind) if kind else request.json()
+    scale = patched(scale_of(live), request.json(), kind) if kind else request.document()
+    check_shape(scale)
     meta, spec = scale.get("metadata") or {}, scale.get("spec") or {}
-    if not isinstance(spec.get("replicas", 0), int):
-        raise bad_request("json: cannot unmarshal the body into Scale: spec.replicas is no number")
     sent = {field: meta[field] for field in ("uid", "resourceVersion") if meta.get(field)}
     changed = {**live, "metadata": {**live["metadata"], "resourceVersion": "", **sent}}
-    changed["spec"] = {**live["spec"], "replicas": spec.get("replicas", 0)}
+    changed["spec"] = {**live["spec"], "replicas": spec.get("replicas") or 0}
     return scale_of(api.update(changed, dry_run=request.is_dry_run))
 
 
@@ -107,7 +106,7 @@ def access_review(request: Request) -> dict[str, Any]:
     asked = {"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": {}}
     return {
         **asked,
-        **(request.options() if is_json else {}),
+        **(request.document() if is_json else {}),
         "status": {"allowed": True, "reason": "the practice cluster allows everything"},
     }
 
