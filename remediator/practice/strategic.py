@@ -104,15 +104,17 @@ def _merge_item(items: list[Any], merge_key: str, patch: Any) -> None:
         items[at] = _merged_map(items[at], patch)
 
 
-def _drop_from_set(result: dict[str, Any], field: str, unwanted: Sequence[Any]) -> None:
+def _drop_from_set(result: dict[str, Any], field: str, unwanted: Any) -> None:
+    if not isinstance(unwanted, list):
+        raise bad_request(f"{_DELETE_FROM}{field} is no list")
     if isinstance(result.get(field), list):
         result[field] = [item for item in result[field] if item not in unwanted]
 
 
-def _reorder(result: dict[str, Any], field: str, order: Sequence[Any]) -> None:
+def _reorder(result: dict[str, Any], field: str, order: Any) -> None:
     """Elements named in the order come in that order; the rest keep their places after them."""
     items = result.get(field)
-    if not isinstance(items, list):
+    if not isinstance(items, list) or not isinstance(order, list):
         return
     merge_key = _merge_key(field, items)
     wanted = [o.get(merge_key) if isinstance(o, Mapping) else o for o in order]
