@@ -166,14 +166,8 @@ async def service(
     clock: Clock | None = None,
     ids: Ids = new_id,
     observers: Sequence[Observer] = (),
-    allow_loopback_pods: bool = False,
 ) -> AsyncIterator[Service]:
-    """
-    Everything, running, until the caller leaves.
-
-    `allow_loopback_pods` is for rehearsals, whose pods live on 127.x. Raises ConfigError and StoreUnavailable before
-    anything listens.
-    """
+    """Everything, running, until the caller leaves. Raises ConfigError and StoreUnavailable before it listens."""
     clock = clock or SystemClock()
     metrics = Metrics()
     rules = Rules(settings, dict(systems.discover()), clock, ids)
@@ -188,7 +182,7 @@ async def service(
             kube_access(settings), clock=clock, tell=lambda a: metrics.kube_asked(a.verb, a.resource, a.code)
         )
         stack.push_async_callback(kube.close)
-        endpoints = HttpEndpoints(clock=clock, allow_loopback=allow_loopback_pods)
+        endpoints = HttpEndpoints(clock=clock, allow_loopback=settings.kubernetes.pods_on_loopback)
         stack.push_async_callback(endpoints.close)
         recorder = EventRecorder(kube, clock, ids, instance=settings.own.pod_name or "remediator")
         told: list[Observer] = [metrics, LogObserver(), *observers, *([recorder] if settings.events else [])]

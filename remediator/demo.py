@@ -87,7 +87,7 @@ async def rehearse(scenario: Scenario, *, fast: bool, etcd: str, quiet: bool) ->
         done = await rehearse_in(
             Path(folder),
             scenario,
-            speed=FAST if fast else READABLE,
+            speed=_speed(etcd, fast=fast),
             etcd="real" if etcd == "real" else "simulated",
             observers=[] if quiet else [story],
             say=say,
@@ -95,6 +95,11 @@ async def rehearse(scenario: Scenario, *, fast: bool, etcd: str, quiet: bool) ->
     if not quiet:
         _tell_writes(done, story, say)
     return as_json(scenario, done)
+
+
+def _speed(etcd: str, *, fast: bool) -> float:
+    """Real processes keep real time."""
+    return 1.0 if etcd == "real" else FAST if fast else READABLE
 
 
 def as_json(scenario: Scenario, done: Rehearsed) -> dict[str, Any]:
@@ -138,7 +143,7 @@ async def rehearse_in(
         say("the fault is there")
         settings = _settings(folder, scenario, cluster, speed)
         began = clock.monotonic()
-        async with app.service(settings, clock=clock, observers=observers, allow_loopback_pods=True) as running:
+        async with app.service(settings, clock=clock, observers=observers) as running:
             rule = running.rules.loaded[0].name
             url = f"http://127.0.0.1:{running.webhook_port}"
             await Operator(url, folder / OPERATOR).post(
@@ -232,7 +237,7 @@ def _settings(folder: Path, scenario: Scenario, cluster: PracticeCluster, speed:
             "body_timeout_seconds": 10 * speed,
         },
         "operators": {"token_files": [str(folder / OPERATOR)]},
-        "kubernetes": {"server": cluster.base_url, "token_file": str(folder / CLUSTER)},
+        "kubernetes": {"server": cluster.base_url, "token_file": str(folder / CLUSTER), "pods_on_loopback": True},
         "evidence_max_age_seconds": 5 * speed,
         "permit_seconds": 2 * speed,
         "held_recheck_seconds": 5,

@@ -119,6 +119,8 @@ class Kubernetes(Section):
     token_file: Path | None = None
     ca_file: Path | None = None
     request_timeout_seconds: Seconds = 10
+    pods_on_loopback: bool = False
+    """Only for a practice cluster, whose pods answer on 127.x; on a real one such an address is never asked."""
 
     @model_validator(mode="after")
     def _is_one_way(self) -> Kubernetes:

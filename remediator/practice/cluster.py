@@ -58,7 +58,11 @@ class Containers:
 
 
 class PracticeCluster:
-    """With `serve_http=False` no socket is opened: `api` and `etcd_request` still answer."""
+    """
+    With `serve_http=False` no socket is opened: `api` and `etcd_request` still answer.
+
+    Real etcd keeps its own time, so with it a clock may run a few times as fast as the wall, not thirty times.
+    """
 
     def __init__(
         self,
@@ -77,7 +81,7 @@ class PracticeCluster:
         self.token = TOKEN
         self._serve_http = serve_http
         self._tasks = TaskOwner()
-        self._addresses = take_block(stable=etcd == "real") if serve_http or etcd == "real" else names_only()
+        self._addresses = names_only()
         self.etcd_runtime: EtcdRuntime = (
             ProcessRuntime(clock, self._tasks, data_dir)
             if data_dir is not None and etcd == "real"
@@ -85,10 +89,15 @@ class PracticeCluster:
         )
         self.containers = Containers(self.etcd_runtime)
         events = EventWriter(self.api, clock, "kubelet")
-        self.kubelet = Kubelet(Node(self.api, clock, self._tasks, self.containers, events), self._addresses.place)
+        self.kubelet = Kubelet(Node(self.api, clock, self._tasks, self.containers, events), self._place)
         self.server = PracticeServer(self.api, tokens=[TOKEN], logs=self.kubelet, clock=clock)
 
+    def _place(self, namespace: str, pod: str) -> str:
+        return self._addresses.place(namespace, pod)
+
     async def __aenter__(self) -> Self:
+        if self._serve_http or self.etcd == "real":
+            self._addresses = take_block(stable=self.etcd == "real")
         await self.etcd_runtime.setup()
         events = EventWriter(self.api, self.clock, "statefulset-controller")
         StatefulSetController(self.api, self.clock, self._tasks, events)

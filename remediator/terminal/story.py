@@ -31,7 +31,13 @@ class Story:
 
     def __init__(self, say: Callable[[str], None], paint: Paint, width: int) -> None:
         self._say, self._paint, self._width = say, paint, min(width, 100)
-        self._last = ""
+        self._told: dict[str, str] = {}
+        self._answers: dict[str, str] = {}
+
+    def _is_new(self, kind: str, text: str) -> bool:
+        """Whether this differs from what was told last of its kind."""
+        was, self._told[kind] = self._told.get(kind), text
+        return was != text
 
     def __call__(self, report: Report) -> None:
         for line in self._tell(report):
@@ -59,14 +65,16 @@ class Story:
 
     @_tell.register
     def _(self, report: Diagnosed) -> Iterator[str]:
+        """The first look whole; a later one only where an answer has changed."""
         diagnosis = report.diagnosis
-        told = f"{diagnosis.result} {diagnosis.summary}"
-        if told == self._last:
+        if not self._is_new("diagnosis", f"{diagnosis.result} {diagnosis.summary}"):
             return
-        self._last = told
+        changed = [e for e in diagnosis.evidence if self._answers.get(e.probe) != str(e.answer)]
+        first = not self._answers
+        self._answers |= {e.probe: str(e.answer) for e in diagnosis.evidence}
         yield ""
-        yield self._paint("Evidence", "head")
-        yield from evidence_lines([e.as_json() for e in diagnosis.evidence], self._paint, self._width)
+        yield self._paint("Evidence" if first else "Evidence, looked at again", "head")
+        yield from evidence_lines([e.as_json() for e in changed], self._paint, self._width)
         yield from wrap(f"{diagnosis.result}: {diagnosis.summary}", self._width, "  → ", "    ")
 
     @_tell.register
@@ -80,10 +88,8 @@ class Story:
     def _(self, report: GuardsAnswered) -> Iterator[str]:
         against = [a for a in report.answers if not isinstance(a.verdict, Allow)]
         about = f"step {report.step.seq + 1}" if report.step else "the plan"
-        told = f"{about} {[a.as_json() for a in against]}"
-        if told == self._last:
+        if not self._is_new("guards", f"{about} {[a.as_json() for a in against]}"):
             return
-        self._last = told
         if report.step is None:
             yield ""
             yield self._paint("Guards", "head")
@@ -109,9 +115,7 @@ class Story:
 
     @_tell.register
     def _(self, report: HealthLooked) -> Iterator[str]:
-        told = f"{report.met} {report.seen}"
-        if told != self._last:
-            self._last = told
+        if self._is_new("health", f"{report.met} {report.seen}"):
             mark = self._paint("✓", "good") if report.met else self._paint("…", "unsure")
             yield from wrap(f"{mark} {report.seen}", self._width + 9, "  ", "    ")
 
@@ -125,9 +129,7 @@ class Story:
             yield ""
             yield self._paint("Verification", "head")
         elif run.state is RunState.HELD:
-            told = f"held {report.reason} {report.detail}"
-            if told != self._last:
-                self._last = told
+            if self._is_new("held", f"{report.reason} {report.detail}"):
                 yield from wrap(f"waits: {report.reason}: {report.detail}", self._width, "  ", "    ")
         elif run.state.is_final:
             yield ""

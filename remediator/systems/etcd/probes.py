@@ -61,11 +61,16 @@ def all_down_are_explained(facts: EtcdFacts) -> tuple[Answer, str]:
     return Answer.YES, f"not Ready: {', '.join(sorted(p.ref.name for p in facts.down)) or 'none'}"
 
 
+def unread_log(facts: EtcdFacts) -> str:
+    """Whose last words are not known, in words; "" when all are."""
+    unread = [p for p in facts.down if p.death is not None and not p.words.available]
+    return f"the log of {unread[0].ref.name}'s last run cannot be read" if unread else ""
+
+
 def removal_in_log(facts: EtcdFacts) -> tuple[Answer, str]:
+    if unread := unread_log(facts):
+        return Answer.UNKNOWN, unread
     died = [p for p in facts.down if p.death is not None]
-    unread = [p for p in died if not p.words.available]
-    if unread:
-        return Answer.UNKNOWN, f"the log of {unread[0].ref.name}'s last run cannot be read"
     silent = [p for p in died if not p.words.removed]
     if silent:
         return Answer.NO, f"{silent[0].ref.name} said: {silent[0].words.line[:160] or 'nothing'}"
@@ -73,6 +78,8 @@ def removal_in_log(facts: EtcdFacts) -> tuple[Answer, str]:
 
 
 def removal_seen_twice(facts: EtcdFacts) -> tuple[Answer, str]:
+    if unread := unread_log(facts):
+        return Answer.UNKNOWN, unread
     told = [p for p in facts.down if p.words.removed]
     if not told:
         return Answer.NO, "no pod's last words tell of a removal"
@@ -123,6 +130,8 @@ def removed_members_proven(facts: EtcdFacts) -> tuple[Answer, str]:
     agreed = facts.agreed
     if agreed is None:
         return Answer.UNKNOWN, "no member gave the linearizable member list"
+    if unread := unread_log(facts):
+        return Answer.UNKNOWN, unread
     removed = removed_pods(facts)
     claimed = [p for p in facts.down if p.words.removed]
     if not claimed:
@@ -188,9 +197,8 @@ def in_last_words(fault: Lookalike) -> Judge:
             line = _told(pod, fault.name)
             if line:
                 return Answer.YES, f"{fault.meaning}: {pod.ref.name} said {line}"
-        unread = [p.ref.name for p in facts.down if p.is_crash_looping and not p.words.available]
-        if unread:
-            return Answer.UNKNOWN, f"the log of {unread[0]}'s last run cannot be read"
+        if unread := unread_log(facts):
+            return Answer.UNKNOWN, unread
         return Answer.NO, "not in any last words"
 
     return judge
