@@ -326,15 +326,28 @@ async def test_a_retained_volume_keeps_its_member(cluster: PracticeCluster) -> N
 async def test_pods_answer_over_http_at_their_own_addresses() -> None:
     """The gateway listens at each pod's address, and is gone with its pod."""
     numbers = itertools.count()
-    async with PracticeCluster(FastClock(60), lambda word: f"{word}-{next(numbers)}") as cluster:
+    async with PracticeCluster(FastClock(20), lambda word: f"{word}-{next(numbers)}") as cluster:
         await start(cluster)
         address = cluster.pod(NAMESPACE, FIRST)["status"]["podIP"]
         async with aiohttp.ClientSession() as session:
             async with session.get(f"http://{address}:2379/health") as reply:
                 healthy = (reply.status, await reply.text())
             cluster.api.patch(STATEFUL_SET, NAMESPACE, NAME, {"spec": {"replicas": 0}}, kind="merge")
-            await cluster.until(lambda: not cluster.api.list(POD, NAMESPACE), 60)
+            await cluster.until(lambda: not cluster.api.list(POD, NAMESPACE), 600)
             with pytest.raises(aiohttp.ClientError):
                 await session.get(f"http://{address}:2379/health")
 
     assert healthy == (200, '{"health":"true","reason":""}')
+
+
+async def test_clusters_side_by_side_have_addresses_of_their_own() -> None:
+    """Two practice clusters in one process never share a pod address."""
+    numbers = itertools.count()
+    ids = lambda word: f"{word}-{next(numbers)}"  # noqa: E731 - one line, used twice
+    async with PracticeCluster(FastClock(20), ids) as one, PracticeCluster(FastClock(20), ids) as other:
+        await start(one, replicas=1)
+        await start(other, replicas=1)
+        addresses = {c.pod(NAMESPACE, FIRST)["status"]["podIP"] for c in (one, other)}
+
+    assert len(addresses) == 2
+    assert all(a.startswith("127.") for a in addresses)

@@ -117,7 +117,7 @@ async def test_the_same_scenario_runs_the_same_twice() -> None:
 async def test_the_removed_member_plays_over_http() -> None:
     """With sockets and a fast clock the fault is the same, and the API server tells it to whoever has the token."""
     numbers = itertools.count()
-    async with PracticeCluster(FastClock(60), lambda word: f"{word}-{next(numbers)}") as cluster:
+    async with PracticeCluster(FastClock(20), lambda word: f"{word}-{next(numbers)}") as cluster:
         await play(BY_NAME["etcd-member-removed"], cluster)
         statuses = cluster.pod("milvus", "my-release-etcd-0")["status"]["containerStatuses"]
 
