@@ -98,6 +98,9 @@ LOOKALIKES = (
     ),
 )
 
+FOLLOWS_REMOVAL = frozenset({"stale_peer_identity"})
+"""Faults whose words a removed member says too, while its peers turn it away."""
+
 
 @dataclass(frozen=True)
 class LastWords:
@@ -120,12 +123,13 @@ def read_last_words(text: str) -> LastWords:
     """Judge a log's tail. An empty log was read and says nothing about any fault."""
     lines = [ANSI.sub("", line) for line in text.splitlines() if line.strip()]
     told = _removal_line(lines)
+    others = [(name, line) for name, line in _lookalikes_in(lines) if told is None or name not in FOLLOWS_REMOVAL]
     ids = LOCAL_ID.findall("\n".join(lines))
     return LastWords(
         available=True,
         removed=told is not None,
         dead_id=int(ids[-1], 16) if ids else 0,
-        lookalikes=tuple(_lookalikes_in(lines)),
+        lookalikes=tuple(others),
         line=told if told is not None else (lines[-1] if lines else ""),
     )
 
