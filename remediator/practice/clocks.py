@@ -1,36 +1,17 @@
 """
-Clocks for a practice cluster: one that runs faster than the wall, one that does not know the wall.
+A clock that does not know the wall, for simulations without sockets.
 
-In: a speed, or nothing. Out: a `Clock`. Neither ever goes backwards.
+Out: a `Clock` that never goes backwards and never waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-import time
 from datetime import UTC, datetime, timedelta
 
 CALM_ROUNDS = 40
 """Turns of the event loop after which everything that could happen now has happened."""
-
-
-class FastClock:
-    """Starts at the real time and runs `speed` times as fast; at speed 1 it is an ordinary clock."""
-
-    def __init__(self, speed: float = 1.0, start: datetime | None = None) -> None:
-        self._speed = speed
-        self._began = time.monotonic()
-        self._start = start or datetime.now(UTC)
-
-    def now(self) -> datetime:
-        return self._start + timedelta(seconds=self.monotonic())
-
-    def monotonic(self) -> float:
-        return (time.monotonic() - self._began) * self._speed
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(max(seconds, 0) / self._speed)
 
 
 class LeapingClock:

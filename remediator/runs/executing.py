@@ -220,15 +220,17 @@ async def _uninterrupted(attempted: Coroutine[Any, Any, Run]) -> Run:
 
 async def _call_until_answered(desk: Desk, access: WriteAccess, step: Step, verb: Verb, record: StepRecord) -> Answered:
     """A writing verb is called once. A waiting one is asked again until it is done or out of time."""
+    waiting_for = "it was not asked in time"
     while True:
         left = (record.deadline - desk.clock.now()).total_seconds()
         if left <= 0:
-            return Failed(Reason.STEP_TIMED_OUT, f"{step.verb} was not done within {step.timeout}")
+            return Failed(Reason.STEP_TIMED_OUT, f"not done within {step.timeout}; {waiting_for}")
         answered = await _call(desk, access, step, verb, record.intent)
         again = answered if isinstance(answered, Retry) and not step.is_write else None
         if again is None:
             return answered
-        await desk.clock.sleep(min(again.after, max(left, 0.0)))
+        waiting_for = again.detail
+        await desk.clock.sleep(min(again.after, left))
 
 
 async def _call(desk: Desk, access: WriteAccess, step: Step, verb: Verb, intent: Mapping[str, Any]) -> Answered:

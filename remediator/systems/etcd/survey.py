@@ -123,8 +123,11 @@ class EtcdFacts:
 async def look(read: ReadAccess, target: ObjectRef, notes: Mapping[str, Any]) -> Surveyed[EtcdFacts]:
     """Survey the StatefulSet `target`. Raises RemoteError only when the StatefulSet itself cannot be read."""
     owner = await read.cluster.get(target)
-    pods, jobs, unread = await _objects(read, owner)
-    claims, volumes, nodes = await _storage_and_nodes(read, pods, unread)
+    pods = await _pods(read, owner)
+    unread: set[str] = set()
+    jobs, (claims, volumes, nodes) = await asyncio.gather(
+        _jobs(read, target.namespace, unread), _storage_and_nodes(read, pods, unread)
+    )
     seen = [_pod_facts(pod) for pod in pods]
     spoken, words = await asyncio.gather(
         asyncio.gather(*(_listen(read, p) for p in seen if p.is_running)),
@@ -150,20 +153,18 @@ async def look(read: ReadAccess, target: ObjectRef, notes: Mapping[str, Any]) ->
     return Surveyed(facts, {"sightings": noted})
 
 
-async def _objects(read: ReadAccess, owner: Manifest) -> tuple[list[Manifest], Sequence[Manifest], set[str]]:
-    namespace = owner["metadata"]["namespace"]
+async def _pods(read: ReadAccess, owner: Manifest) -> list[Manifest]:
     selector = owner["spec"]["selector"].get("matchLabels", {})
-    unread: set[str] = set()
+    listed = await read.cluster.list(POD, owner["metadata"]["namespace"], labels=selector)
+    return [pod for pod in listed if _is_owned(pod, owner)]
 
-    async def jobs() -> Sequence[Manifest]:
-        try:
-            return await read.cluster.list(JOB, namespace)
-        except RemoteError as error:
-            unread.add(f"jobs in {namespace}: {error}")
-            return ()
 
-    listed, found = await asyncio.gather(read.cluster.list(POD, namespace, labels=selector), jobs())
-    return [p for p in listed if _is_owned(p, owner)], found, unread
+async def _jobs(read: ReadAccess, namespace: str, unread: set[str]) -> Sequence[Manifest]:
+    try:
+        return await read.cluster.list(JOB, namespace)
+    except RemoteError as error:
+        unread.add(f"jobs in {namespace}: {error}")
+        return ()
 
 
 def _is_owned(pod: Manifest, owner: Manifest) -> bool:
@@ -359,20 +360,27 @@ async def _listen(read: ReadAccess, pod: PodFacts) -> Voice:
         return Voice(pod.ref.name, "the pod has no address yet")
     door = door_of(pod)
     try:
-        state, own, raised = await asyncio.gather(
-            api.status(read.endpoints, door),
-            api.member_list(read.endpoints, door, linearizable=False),
-            api.alarms(read.endpoints, door),
-        )
+        state = await api.status(read.endpoints, door)
+        if state.is_learner:
+            return Voice(pod.ref.name, status=state, alarms=())  # a learner answers nothing else
+        own = await api.member_list(read.endpoints, door, linearizable=False)
+        raised = await api.alarms(read.endpoints, door)
     except RemoteError as error:
         return Voice(pod.ref.name, str(error))
-    agreed: api.MemberList | None = None
-    if state.leader and not state.is_learner:
-        try:
-            agreed = await api.member_list(read.endpoints, door, linearizable=True)
-        except RemoteError:
-            agreed = None
-    return Voice(pod.ref.name, own_view=own, agreed_view=agreed, status=state, alarms=raised)
+    return Voice(
+        pod.ref.name,
+        own_view=own,
+        agreed_view=await _agreed_view(read, door) if state.leader else None,
+        status=state,
+        alarms=raised,
+    )
+
+
+async def _agreed_view(read: ReadAccess, door: Door) -> api.MemberList | None:
+    try:
+        return await api.member_list(read.endpoints, door, linearizable=True)
+    except RemoteError:
+        return None
 
 
 async def _hash_all(read: ReadAccess, pods: Sequence[PodFacts], voices: Sequence[Voice]) -> tuple[int, list[Voice]]:

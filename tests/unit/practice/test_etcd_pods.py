@@ -14,7 +14,8 @@ import pytest
 
 from remediator.model.objects import CLAIM, POD, STATEFUL_SET
 from remediator.practice import etcd_client
-from remediator.practice.clocks import FastClock, LeapingClock
+from remediator.clocks import FastClock
+from remediator.practice.clocks import LeapingClock
 from remediator.practice.cluster import PracticeCluster
 from remediator.practice.etcd_model import cluster_id, member_id
 from remediator.practice.etcd_setup import EtcdSetup, manifests

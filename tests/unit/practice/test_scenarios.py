@@ -11,7 +11,8 @@ import pytest
 
 from remediator.model.objects import POD
 from remediator.model.runs import RunState
-from remediator.practice.clocks import FastClock, LeapingClock
+from remediator.clocks import FastClock
+from remediator.practice.clocks import LeapingClock
 from remediator.practice.cluster import PracticeCluster
 from remediator.practice.scenario_actions import UnknownAction, act
 from remediator.practice.scenarios import BadScenario, Scenario, find_scenarios, load, play
