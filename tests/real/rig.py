@@ -170,7 +170,7 @@ class Rig:
 
     def stored_runs(self) -> list[dict[str, Any]]:
         rows = self._query("SELECT id, state, is_live, resolved_at, body FROM runs ORDER BY filed")
-        return [{**dict(row), **{"body": json.loads(row["body"])}} for row in rows]
+        return [{**dict(row), "body": json.loads(row["body"])} for row in rows]
 
     def journal(self) -> list[tuple[int, int, str]]:
         """(seq, attempt, state) of every journalled attempt."""

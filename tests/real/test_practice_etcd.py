@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from remediator.clocks import FastClock
 from remediator.model.objects import CLAIM, POD
 from remediator.practice import etcd_client
-from remediator.clocks import FastClock
 from remediator.practice.cluster import PracticeCluster
 from remediator.practice.scenario_actions import act
 from remediator.practice.scenarios import PREFIX, load, play

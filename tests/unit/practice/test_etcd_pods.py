@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from remediator.clocks import FastClock
 from remediator.model.objects import CLAIM, POD, STATEFUL_SET
 from remediator.practice import etcd_client
-from remediator.clocks import FastClock
 from remediator.practice.clocks import LeapingClock
 from remediator.practice.cluster import PracticeCluster
 from remediator.practice.etcd_model import cluster_id, member_id

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from remediator.clocks import FastClock
 from remediator.model.objects import POD
 from remediator.model.runs import RunState
-from remediator.clocks import FastClock
 from remediator.practice.clocks import LeapingClock
 from remediator.practice.cluster import PracticeCluster
 from remediator.practice.scenario_actions import UnknownAction, act
