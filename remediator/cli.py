@@ -25,7 +25,8 @@ SHIPPED_RULES = "rules"
 def main() -> None:
     """The entry point: every error of ours ends in a sentence, never in a traceback."""
     try:
-        cli.main(standalone_mode=False)
+        # Without standalone mode click answers the code of its Exit instead of leaving with it.
+        code = cli.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -37,6 +38,7 @@ def main() -> None:
     except RemediatorError as error:
         click.echo(f"{type(error).__name__}: {error}", err=True)
         sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -62,7 +64,7 @@ def serve(config: Path) -> None:
 
 
 @cli.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--schema", is_flag=True, help="print the JSON Schema of a rule file instead")
 def check(paths: tuple[Path, ...], schema: bool) -> None:
     """Validate rule files: every problem at once, with its place; exit 1 on any."""
@@ -72,6 +74,8 @@ def check(paths: tuple[Path, ...], schema: bool) -> None:
     if schema:
         click.echo(json.dumps(rulebook.json_schema(), indent=2))
         return
+    if not paths:
+        raise click.UsageError("Missing argument 'PATHS...': which rule files or folders?")
     book = rulebook.load(paths, systems.discover(), protected=ALWAYS_PROTECTED)
     for problem in book.problems:
         click.echo(str(problem), err=True)

@@ -2,7 +2,7 @@
 Strict sliding windows: at most N started runs per rule, per target and in all, in any window of that length.
 
 Counted from the store inside the transaction that starts the run, so restarts and races do not refill them. A run
-that has started has spent its share and is not counted again.
+that has started has spent its share and is not counted again. A limit of none refuses: no wait makes room.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime
 
 from remediator.model.rules import Limit
 from remediator.model.seams import Facts
-from remediator.model.verdicts import Allow, Hold, Reason, Verdict
+from remediator.model.verdicts import Allow, Hold, Reason, Refuse, Verdict
 
 
 class LimitsGuard:
@@ -21,6 +21,8 @@ class LimitsGuard:
     def __call__(self, facts: Facts) -> Verdict:
         if facts.run.started_at is not None:
             return Allow()
+        if min(facts.per_rule.count, facts.per_target.count, facts.per_service.count) < 1:
+            return Refuse(Reason.RATE_LIMITED, f"a limit of rule {facts.run.rule} or of the service allows no run")
         usage = facts.usage
         held = [
             hold

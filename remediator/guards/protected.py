@@ -17,8 +17,9 @@ class ProtectedGuard:
 
     def __call__(self, facts: Facts) -> Verdict:
         for ref in _everything_touched(facts):
-            if ref.namespace and is_protected(ref.namespace, facts.protected_namespaces):
-                return Refuse(Reason.PROTECTED, f"{ref} lies in the protected namespace {ref.namespace}")
+            namespace = ref.name if ref.resource.kind == "Namespace" else ref.namespace
+            if namespace and is_protected(namespace, facts.protected_namespaces):
+                return Refuse(Reason.PROTECTED, f"{ref} lies in the protected namespace {namespace}")
             if any(own.is_same_object(ref) or _lies_in(own, ref) for own in facts.own):
                 return Refuse(Reason.PROTECTED, f"{ref} keeps this service itself alive")
         return Allow()

@@ -24,7 +24,7 @@ class ScopeGuard:
         if outside or not target.namespace:
             named = outside[0] if outside else target
             return Refuse(Reason.OUTSIDE_SCOPE, f"{named} is outside the namespaces of rule {facts.run.rule}")
-        if facts.target_uid != target.uid:
+        if not facts.target_uid or facts.target_uid != target.uid:
             return Refuse(
                 Reason.TARGET_CHANGED,
                 f"{target} is not the object the run was made for (uid {facts.target_uid or 'none'}, not {target.uid})",
