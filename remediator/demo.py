@@ -141,7 +141,7 @@ async def rehearse_in(
         say(f"setting up a practice cluster ({etcd} etcd, time runs {speed:g}× as fast) …")
         await play(scenario, cluster)
         say("the fault is there")
-        settings = _settings(folder, scenario, cluster, speed)
+        settings = rehearsal_settings(folder, scenario, cluster, speed)
         began = clock.monotonic()
         async with app.service(settings, clock=clock, observers=observers) as running:
             rule = running.rules.loaded[0].name
@@ -217,7 +217,7 @@ def writes_of(cluster: PracticeCluster) -> tuple[Mapping[str, Any], ...]:
     )
 
 
-def _settings(folder: Path, scenario: Scenario, cluster: PracticeCluster, speed: float) -> Settings:
+def rehearsal_settings(folder: Path, scenario: Scenario, cluster: PracticeCluster, speed: float) -> Settings:
     """The service's own settings, with its clock-bound limits stretched as far as time is."""
     for name in (OPERATOR, SENDER):
         (folder / name).write_text(new_id("secret") + new_id("secret"))
