@@ -122,15 +122,14 @@ def _checked(path: Path) -> sqlite3.Connection:
     if path.stat().st_size == 0:
         # SQLite would take it for a new database and throw its WAL away.
         raise StoreUnavailable(f"the journal {path} is empty; it was cut off. {RESTORE}")
-    db = _connect(path)
-    try:
+    with contextlib.ExitStack() as undo:
+        db = _connect(path)
+        undo.callback(db.close)
         _refuse_stranger(db, path)
         _refuse_damage(db, path)
         _configure(db, path)
         _migrate(db, path, _number(db, "user_version"))
-    except BaseException:
-        db.close()
-        raise
+        undo.pop_all()
     return db
 
 
