@@ -21,7 +21,8 @@ $(READY): pyproject.toml uv.lock
 demo: $(READY) ## the whole loop on the practice cluster: make demo ARGS="etcd-member-removed --fast -o json"
 	@$(VENV)/bin/remediator demo $(ARGS)
 
-test: $(READY) ## the tests; what needs a real server it does not find is skipped, and named
+test: $(READY) ## the tests; what needs a real server that cannot be installed is skipped, and named
+	@tests/install-servers
 	$(VENV)/bin/pytest $(ARGS)
 
 lint: $(READY) ## ruff, mypy strict, import contracts, rule files
