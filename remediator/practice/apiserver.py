@@ -8,7 +8,6 @@ namespace; every change is told to the subscribers, in order, before the call th
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import uuid
 from collections import deque
@@ -18,6 +17,7 @@ from typing import Any
 from remediator.model.objects import NAMESPACE, ResourceType
 from remediator.model.seams import Clock, Ids
 from remediator.practice import admission, event_views
+from remediator.practice.copying import copied
 from remediator.practice.deleting import Preconditions, is_over, marked, stamp
 from remediator.practice.patching import patched
 from remediator.practice.refusals import (
@@ -259,7 +259,7 @@ class ApiServer:
             while self._untold:
                 news, kind, manifest = self._untold.popleft()
                 for subscriber in tuple(self._subscribers):
-                    subscriber(news, kind, copy.deepcopy(manifest))
+                    subscriber(news, kind, copied(manifest))
         finally:
             self._is_telling = False
 

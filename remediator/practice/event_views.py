@@ -7,11 +7,11 @@ demands is checked where the new fields say that the event is a new one.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 from remediator.model.objects import EVENT, ResourceType
+from remediator.practice.copying import copied
 from remediator.practice.resources import CORE_EVENT
 
 _NEW_NAMES = {
@@ -29,14 +29,14 @@ _OLD_NAMES = {new: old for old, new in _NEW_NAMES.items()}
 def as_stored(resource: ResourceType, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Any view as it is kept; manifests of other types as they are."""
     if resource != EVENT:
-        return copy.deepcopy(dict(manifest))
+        return copied(dict(manifest))
     return {**_renamed(manifest, _OLD_NAMES), "apiVersion": CORE_EVENT.api_version, "kind": CORE_EVENT.kind}
 
 
 def as_seen(resource: ResourceType, stored: Mapping[str, Any]) -> dict[str, Any]:
     """A stored manifest in the view that was asked for; always a copy."""
     if resource != EVENT:
-        return copy.deepcopy(dict(stored))
+        return copied(dict(stored))
     return {**_renamed(stored, _NEW_NAMES), "apiVersion": EVENT.api_version, "kind": EVENT.kind}
 
 
@@ -77,4 +77,4 @@ def _namespace_complaints(stored: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _renamed(manifest: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {names.get(key, key): copy.deepcopy(value) for key, value in manifest.items()}
+    return {names.get(key, key): copied(value) for key, value in manifest.items()}

@@ -7,10 +7,10 @@ answer the real server gives.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
+from remediator.practice.copying import copied
 from remediator.practice.refusals import ApiError, bad_request, rejected_patch, unsupported_body
 from remediator.practice.strategic import strategically_merged
 
@@ -37,21 +37,21 @@ def patched(document: Mapping[str, Any], body: Any, kind: str) -> dict[str, Any]
 def merged(document: Any, patch: Any) -> Any:
     """RFC 7386: maps merge, null removes, everything else replaces."""
     if not isinstance(patch, Mapping):
-        return copy.deepcopy(patch)
+        return copied(patch)
     result = dict(document) if isinstance(document, Mapping) else {}
     for key, value in patch.items():
         if value is None:
             result.pop(key, None)
         else:
             result[key] = merged(result.get(key), value)
-    return copy.deepcopy(result)
+    return copied(result)
 
 
 def json_patched(document: Mapping[str, Any], operations: Any) -> dict[str, Any]:
     """RFC 6902: all operations or none; 422 for one that cannot be done, 400 for what is no patch."""
     if not isinstance(operations, list) or not all(isinstance(o, Mapping) for o in operations):
         raise bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
-    holder: dict[str, Any] = {"": copy.deepcopy(dict(document))}
+    holder: dict[str, Any] = {"": copied(dict(document))}
     for operation in operations:
         _operate(holder, operation)
     result = holder.get("")
@@ -68,15 +68,15 @@ def _operate(holder: dict[str, Any], operation: Mapping[str, Any]) -> None:
     if name == "test":
         _test(holder, operation, tokens)
     elif name == "add":
-        _add(holder, tokens, copy.deepcopy(operation.get("value")))
+        _add(holder, tokens, copied(operation.get("value")))
     elif name == "replace":
         _remove(holder, tokens)
-        _add(holder, tokens, copy.deepcopy(operation.get("value")))
+        _add(holder, tokens, copied(operation.get("value")))
     elif name == "remove":
         _remove(holder, tokens)
     elif name in ("move", "copy"):
         source = _tokens(str(operation.get("from")))
-        value = _remove(holder, source) if name == "move" else copy.deepcopy(_find(holder, source))
+        value = _remove(holder, source) if name == "move" else copied(_find(holder, source))
         _add(holder, tokens, value)
     else:
         raise rejected_patch(f"Unexpected kind: {name}")

@@ -6,9 +6,9 @@ In: the live manifest and the one a client sent, to the object itself or to its 
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
+from remediator.practice.copying import copied
 from remediator.practice.defaults import fill
 from remediator.practice.refusals import no_such_resource
 from remediator.practice.resources import Served
@@ -26,7 +26,7 @@ def settled(asked: Served, live: dict[str, Any], new: dict[str, Any], subresourc
         kept = {field: value for field, value in was.items() if field not in ("labels", "annotations", "finalizers")}
         result = {**live, "metadata": {**kept, "uid": meta.get("uid") or was["uid"], **sent}}
         result["status"] = new.get("status") or {}
-        return copy.deepcopy(result)
+        return copied(result)
     if subresource:
         raise no_such_resource()
 
@@ -40,4 +40,4 @@ def settled(asked: Served, live: dict[str, Any], new: dict[str, Any], subresourc
         result.update({"status": live["status"]} if "status" in live else {})
     if asked.counts_generations and result.get("spec") != live.get("spec"):
         result["metadata"]["generation"] = was.get("generation", 0) + 1
-    return copy.deepcopy(result)
+    return copied(result)

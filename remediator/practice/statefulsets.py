@@ -7,7 +7,6 @@ It never deletes a claim, and never makes a pod whose claim is being deleted.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from remediator.model.objects import CLAIM, POD, STATEFUL_SET, Manifest, ResourceType
 from remediator.model.seams import Clock
 from remediator.practice.apiserver import ApiServer
+from remediator.practice.copying import copied
 from remediator.practice.event_writer import EventWriter
 from remediator.practice.loops import Key, TaskOwner, WorkQueue
 from remediator.practice.refusals import ApiError
@@ -177,7 +177,7 @@ class _Reconciliation:
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
             "metadata": metadata,
-            "spec": copy.deepcopy(template["spec"]),
+            "spec": copied(template["spec"]),
         }
 
     def _revision_for(self, ordinal: int) -> str:
@@ -189,7 +189,7 @@ class _Reconciliation:
 
     def _new_pod(self, ordinal: int) -> Object:
         revision = self._revision_for(ordinal)
-        template = copy.deepcopy(self._templates[self._uid, revision])
+        template = copied(self._templates[self._uid, revision])
         name = f"{self._name}-{ordinal}"
         metadata = {
             **template.get("metadata", {}),
