@@ -74,13 +74,14 @@ def plan_lines(plan: Mapping[str, Any], paint: Paint, width: int) -> Iterator[st
 
 def step_lines(step: Mapping[str, Any], paint: Paint, width: int) -> Iterator[str]:
     target = step["target"]
-    where = f"{target['resource']['kind']} {target['name']}"
+    where = "/".join(p for p in (target["namespace"], target["name"]) if p)
     effect = {"destructive": paint("destroys", "bad"), "idempotent": paint("writes", "unsure")}.get(step["effect"], "")
-    yield f"  {step['seq'] + 1:>2}. {paint(step['verb'], 'bold')}  {where}  {effect}".rstrip()
+    yield f"  {step['seq'] + 1:>2}. {paint(step['verb'], 'bold')}  {effect}".rstrip()
+    yield from wrap(f"on {target['resource']['kind']} {where}", width, "      ", "      ")
     yield from wrap(step["why"], width, "      ", "      ")
     for change in step["changes"]:
-        yield f"      {paint('-', 'bad')} {change['path']}: {change['before']}"
-        yield f"      {paint('+', 'good')} {change['path']}: {change['after']}"
+        yield from marked(paint("-", "bad"), f"{change['path']}: {change['before']}", width, "      ")
+        yield from marked(paint("+", "good"), f"{change['path']}: {change['after']}", width, "      ")
 
 
 def _journal(steps: Sequence[Mapping[str, Any]], paint: Paint, width: int) -> Iterator[str]:
@@ -106,6 +107,13 @@ def _history(traces: Sequence[Mapping[str, str]], width: int) -> Iterator[str]:
             shown.append((trace["at"][11:19], text, 1))
     for at, text, count in shown:
         yield from wrap(text + (f"  (×{count})" if count > 1 else ""), width, f"  {at}  ", "            ")
+
+
+def marked(mark: str, text: str, width: int, indent: str) -> Iterator[str]:
+    """A mark and wrapped text beside it; the mark's colour takes no room."""
+    first, *rest = wrap(text, width, indent + "  ", indent + "  ")
+    yield f"{indent}{mark} {first[len(indent) + 2 :]}"
+    yield from rest
 
 
 def wrap(text: str, width: int, first: str, rest: str) -> list[str]:

@@ -22,7 +22,7 @@ from remediator.model.reports import (
 )
 from remediator.model.runs import RunState, StepState
 from remediator.model.verdicts import Allow
-from remediator.terminal.page import STATES, evidence_lines, plan_lines, wrap
+from remediator.terminal.page import STATES, evidence_lines, marked, plan_lines, wrap
 from remediator.terminal.paint import Paint
 
 
@@ -42,6 +42,9 @@ class Story:
     def __call__(self, report: Report) -> None:
         for line in self._tell(report):
             self._say(line)
+
+    def _marked(self, mark: str, colour: str, text: str, indent: str = "  ") -> Iterator[str]:
+        return marked(self._paint(mark, colour), text, self._width, indent)
 
     def head(self, title: str) -> None:
         self._say("")
@@ -94,30 +97,29 @@ class Story:
             yield ""
             yield self._paint("Guards", "head")
         if not against:
-            names = ", ".join(a.guard for a in report.answers)
-            yield from wrap(f"{self._paint('✓', 'good')} {about}: {names}", self._width + 9, "  ", "    ")
+            names = f": {', '.join(a.guard for a in report.answers)}" if report.step is None else ""
+            yield from self._marked("✓", "good", f"{about}: all {len(report.answers)} guards allow it{names}")
         for answer in against:
             said = answer.as_json()
-            line = f"{answer.guard} says {said['verdict']}: {said['reason']}: {said['detail']}"
-            yield from wrap(f"{self._paint('✗', 'bad')} {about}: {line}", self._width + 9, "  ", "    ")
+            line = f"{about}: {answer.guard} says {said['verdict']}: {said['reason']}: {said['detail']}"
+            yield from self._marked("✗", "bad", line)
 
     @_tell.register
     def _(self, report: StepReported) -> Iterator[str]:
         step = report.step
         if report.state is StepState.INTENT:
-            yield f"  {self._paint('▸', 'head')} {step.seq + 1}. {step.verb}  {step.target}"
+            yield from self._marked("▸", "head", f"{step.seq + 1}. {step.verb}  {step.target}")
             return
-        mark = {StepState.DONE: ("✓", "good"), StepState.FAILED: ("✗", "bad")}.get(report.state, ("?", "unsure"))
-        seen = " (seen by a probe)" if report.by_probe else ""
-        yield from wrap(
-            f"{self._paint(*mark)} {report.detail}{seen}  {report.seconds:.1f} s", self._width + 9, "      ", "        "
+        mark, colour = {StepState.DONE: ("✓", "good"), StepState.FAILED: ("✗", "bad")}.get(
+            report.state, ("?", "unsure")
         )
+        seen = " (seen by a probe)" if report.by_probe else ""
+        yield from self._marked(mark, colour, f"{report.detail}{seen}  {report.seconds:.1f} s", "      ")
 
     @_tell.register
     def _(self, report: HealthLooked) -> Iterator[str]:
         if self._is_new("health", f"{report.met} {report.seen}"):
-            mark = self._paint("✓", "good") if report.met else self._paint("…", "unsure")
-            yield from wrap(f"{mark} {report.seen}", self._width + 9, "  ", "    ")
+            yield from self._marked(*(("✓", "good") if report.met else ("…", "unsure")), report.seen)
 
     @_tell.register
     def _(self, report: Transitioned) -> Iterator[str]:
@@ -133,5 +135,7 @@ class Story:
                 yield from wrap(f"waits: {report.reason}: {report.detail}", self._width, "  ", "    ")
         elif run.state.is_final:
             yield ""
-            state = self._paint(str(run.state), STATES.get(str(run.state), "bold"))
-            yield from wrap(f"{state}: {report.reason}: {report.detail}", self._width + 9, "", "  ")
+            state = str(run.state)
+            lines = wrap(f"{state}: {report.reason}: {report.detail}", self._width, "", "  ")
+            yield lines[0].replace(state, self._paint(state, STATES.get(state, "bold")), 1)
+            yield from lines[1:]

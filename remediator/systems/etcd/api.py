@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,8 +66,23 @@ class Status:
     errors: tuple[str, ...]
 
 
+NUMBER = re.compile(r"[0-9]{1,20}\Z")
+
+
 def _unsigned(value: object) -> int:
-    return int(str(value or 0)) % 2**64
+    """A number of 64 bits, which the gateway writes as text; left out is zero. Raises Permanent for anything else."""
+    text = "0" if value is None else str(value)
+    if isinstance(value, bool | float) or not NUMBER.match(text) or int(text) >= 2**64:
+        raise Permanent(f"etcd's answer has {text[:40]!r} where a number of 64 bits belongs")
+    return int(text)
+
+
+def _listed(body: Mapping[str, Any], name: str) -> Sequence[Any]:
+    """The list called `name`; left out is empty. Raises Permanent for anything else."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, list):
+        raise Permanent(f"etcd's answer has {str(value)[:40]!r} where the list of {name} belongs")
+    return value or ()
 
 
 async def _ask(endpoints: EndpointView, door: Door, call: ReadCall) -> Mapping[str, Any]:
@@ -94,11 +110,15 @@ async def member_list(endpoints: EndpointView, door: Door, *, linearizable: bool
 
 
 def members_of(body: Mapping[str, Any]) -> tuple[Member, ...]:
-    listed = body.get("members", [])
-    return tuple(
-        Member(_unsigned(m.get("ID")), str(m.get("name", "")), tuple(m.get("peerURLs", ())), bool(m.get("isLearner")))
-        for m in listed
-    )
+    """The members of an answer. Raises Permanent when one of them is not an object with an id of its own."""
+    return tuple(_member(m) for m in _listed(body, "members"))
+
+
+def _member(told: object) -> Member:
+    if not isinstance(told, Mapping) or not _unsigned(told.get("ID")):
+        raise Permanent(f"etcd's answer has {str(told)[:80]!r} where a member with its id belongs")
+    urls = tuple(str(url) for url in _listed(told, "peerURLs"))
+    return Member(_unsigned(told["ID"]), str(told.get("name", "")), urls, bool(told.get("isLearner")))
 
 
 def _section(body: Mapping[str, Any], name: str, door: Door) -> Mapping[str, Any]:
@@ -119,14 +139,16 @@ async def status(endpoints: EndpointView, door: Door) -> Status:
         raft_index=_unsigned(body.get("raftIndex")),
         applied_index=_unsigned(body.get("raftAppliedIndex")),
         is_learner=bool(body.get("isLearner")),
-        errors=tuple(str(e) for e in body.get("errors", ())),
+        errors=tuple(str(e) for e in _listed(body, "errors")),
     )
 
 
 async def alarms(endpoints: EndpointView, door: Door) -> tuple[str, ...]:
     """Names of raised alarms; `NONE` is not one."""
     body = await _ask(endpoints, door, ReadCall("POST", "/v3/maintenance/alarm", {"action": "GET"}))
-    raised: Sequence[Mapping[str, Any]] = body.get("alarms", ())
+    raised = _listed(body, "alarms")
+    if not all(isinstance(alarm, Mapping) for alarm in raised):
+        raise Permanent(f"{door.pod}: etcd's answer has {str(raised)[:80]} where alarms belong")
     return tuple(str(a.get("alarm")) for a in raised if a.get("alarm") not in {None, "NONE"})
 
 
@@ -155,7 +177,7 @@ async def snapshot(endpoints: EndpointView, door: Door) -> AsyncIterator[bytes]:
     async for line in endpoints.lines(door, call, max_bytes=SNAPSHOT_MAX_BYTES):
         piece = _piece(line, door)
         remaining = _unsigned(piece.get("remaining_bytes"))
-        yield base64.b64decode(piece.get("blob", ""), validate=True)
+        yield _blob(piece, door)
     if remaining != 0:
         raise Permanent(f"{door.pod}: the snapshot ended with {remaining} bytes still to come")
 
@@ -169,3 +191,10 @@ def _piece(line: bytes, door: Door) -> Mapping[str, Any]:
     if not isinstance(result, Mapping):
         raise Permanent(f"{door.pod}: the snapshot stream says {str(parsed)[:200]}")
     return result
+
+
+def _blob(piece: Mapping[str, Any], door: Door) -> bytes:
+    try:
+        return base64.b64decode(piece.get("blob", ""), validate=True)
+    except (TypeError, ValueError) as error:
+        raise Permanent(f"{door.pod}: a piece of the snapshot is not base64") from error

@@ -14,7 +14,10 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
-PLAIN_REPOSITORIES = ("coreos/etcd", "registry.k8s.io/etcd", "etcd-development/etcd", "k8s.gcr.io/etcd")
+MILVUS = re.compile(r"(\A|/)milvusdb/etcd\Z")
+BITNAMI = re.compile(r"(\A|/)bitnami[a-z]*/etcd\Z")
+PLAIN = re.compile(r"\Aetcd\Z|(\A|/)(coreos|registry\.k8s\.io|etcd-development|k8s\.gcr\.io)/etcd\Z")
+"""Whole parts of a path: an image that merely ends alike is somebody else's."""
 
 
 class Family(StrEnum):
@@ -37,11 +40,11 @@ def repository(image: str) -> str:
 
 def family_of(image: str, env: Mapping[str, str], *, has_prestop: bool) -> Family:
     name = repository(image)
-    if name.endswith("milvusdb/etcd"):
+    if MILVUS.search(name):
         return Family.MILVUS
-    if re.search(r"(\A|/)bitnami[a-z]*/etcd\Z", name):
+    if BITNAMI.search(name):
         old = "ETCD_INITIAL_CLUSTER_STATE" in env
         return Family.BITNAMI_OLD if old else (Family.UNKNOWN if has_prestop else Family.BITNAMI_NEW)
-    if name == "etcd" or name.endswith(PLAIN_REPOSITORIES):
+    if PLAIN.search(name):
         return Family.PLAIN
     return Family.UNKNOWN

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from remediator.model.errors import NotFound, Permanent
+from remediator.model.errors import Conflict, NotFound, Permanent
 from remediator.model.objects import POD, STATEFUL_SET, Manifest, ObjectRef, is_object_name
 from remediator.model.seams import ReadAccess
 from remediator.model.systems import Located, NotLocated
@@ -56,6 +56,8 @@ async def _stateful_set(read: ReadAccess, namespace: str, name: str, uid: str = 
         found = await read.cluster.get(ObjectRef(STATEFUL_SET, name, namespace, uid))
     except NotFound:
         return NotLocated(Reason.TARGET_NOT_FOUND, f"there is no StatefulSet {namespace}/{name}")
+    except Conflict:
+        return NotLocated(Reason.TARGET_CHANGED, f"StatefulSet {namespace}/{name} is not the one that owns the pod")
     objection = _objection(found)
     if objection:
         return NotLocated(Reason.TARGET_NOT_COVERED, objection)

@@ -218,7 +218,7 @@ def _delete_claim(member: _Removed, backup: str) -> Step:
         effect=Effect.DESTRUCTIVE,
         timeout=timedelta(seconds=60),
         why="the data directory carries the removed id for ever; the claim goes once its pod does",
-        changes=(Change(str(member.claim), f"bound to {member.volume.name}", "deleted, its volume kept"),),
+        changes=(Change("claim", f"bound to {member.volume.name}", "deleted; its volume is kept"),),
         requires=STILL if member.pod.family is Family.PLAIN else PROVEN,
         may_touch=(member.claim,),
     )
@@ -234,7 +234,7 @@ def _delete_pod(member: _Removed) -> Step:
         effect=Effect.DESTRUCTIVE,
         timeout=timedelta(seconds=60),
         why="the StatefulSet makes the pod again, with a new and empty volume",
-        changes=(Change(str(pod.ref), f"crash-looping, {pod.restarts} restarts", "made anew"),),
+        changes=(Change("pod", f"crash-looping, {pod.restarts} restarts", "made anew by its StatefulSet"),),
         requires=STILL,
         may_touch=(pod.ref,),
     )

@@ -229,24 +229,27 @@ def _claim_name(pod: Manifest) -> str:
 
 
 def environment(pod: Manifest) -> dict[str, str]:
-    """The container's plain variables, `$(NAME)` expanded as the kubelet does; fieldRefs of the pod's name only."""
+    """
+    The container's variables, `$(NAME)` expanded as the kubelet does; fieldRefs of the pod's name and namespace.
+
+    What comes from elsewhere (a secret, a config map) is not known: it stays `$(NAME)`, here and where it is used.
+    """
     values: dict[str, str] = {}
+    known = {f"metadata.{key}": str(pod["metadata"][key]) for key in ("name", "namespace")}
     for entry in _container(pod).get("env", ()):
-        source = entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath", "")
         raw = str(entry.get("value", ""))
-        if source == "metadata.name":
-            raw = pod["metadata"]["name"]
-        values[entry["name"]] = VARIABLE.sub(lambda m, known=dict(values): known.get(m[1], m[0]), raw)  # type: ignore[misc]
+        if "valueFrom" in entry:
+            source = entry["valueFrom"].get("fieldRef", {}).get("fieldPath", "")
+            raw = known.get(source, f"$({entry['name']})")
+        values[entry["name"]] = VARIABLE.sub(lambda m, before=dict(values): before.get(m[1], m[0]), raw)  # type: ignore[misc]
     return values
 
 
 def _peer_url(pod: Manifest, env: Mapping[str, str]) -> str:
-    """Where its peers know this pod: its own advertisement, else its entry in the initial cluster."""
-    advertised = env.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", "")
-    if advertised and "$(" not in advertised:
-        return advertised.partition(",")[0].rstrip("/")
+    """Where its peers know this pod: its own advertisement, else its entry in the initial cluster; "" if not known."""
     entries = dict(e.split("=", 1) for e in env.get("ETCD_INITIAL_CLUSTER", "").split(",") if "=" in e)
-    return entries.get(pod["metadata"]["name"], "").rstrip("/")
+    said = (env.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", "").partition(",")[0], entries.get(pod["metadata"]["name"], ""))
+    return next((url.rstrip("/") for url in said if url and "$(" not in url), "")
 
 
 def _etcd_state(pod: Manifest) -> Manifest:

@@ -145,7 +145,7 @@ class AddLearner:
             return Failed(Reason.TARGET_CHANGED, "the member that should register it is gone")
         reply = await write.endpoints.send(door, api.add_learner(str(step.args["peer_url"])))
         body = api.answer_of(reply, f"{door.pod} member add")
-        added = api.members_of({"members": [body.get("member", {})]})[0]
+        added = api.members_of({"members": [body.get("member")]})[0]
         return Done(changed=True, detail=f"{step.args['pod']} is registered as learner {added.hex_id}")
 
     async def probe(self, read: ReadAccess, run_id: str, step: Step, intent: Mapping[str, Any]) -> Found:
