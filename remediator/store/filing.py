@@ -10,17 +10,17 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from remediator.model.ledger import Delivery, Filed
-from remediator.model.runs import Run
-from remediator.store.rows import encode, moment, plain, run_text
+from remediator.model.ledger import Candidate, Delivery, Filed
+from remediator.model.runs import RunState
+from remediator.store.rows import encode, moment, new_run_text, plain
 from remediator.store.rulings import CaseKey, admit, case_key
 
 
 def file_delivery(db: sqlite3.Connection, delivery: Delivery) -> Sequence[Filed]:
     number = _keep_body(db, delivery)
     keys = [case_key(candidate) for candidate in delivery.candidates]
-    filed, runs = admit(delivery, _known(db, keys), _over(db, {episode for _, episode in keys}))
-    _insert(db, runs, number)
+    filed, admitted = admit(delivery, _known(db, keys), _over(db, {episode for _, episode in keys}))
+    _insert(db, admitted, number, delivery.received_at)
     _note_resolutions(db, delivery)
     return filed
 
@@ -66,23 +66,22 @@ def _over(db: sqlite3.Connection, episodes: set[str]) -> set[str]:
     return {asked[index] for (index,) in found}
 
 
-def _insert(db: sqlite3.Connection, runs: Sequence[Run], delivery: int | None) -> None:
+def _insert(db: sqlite3.Connection, admitted: Sequence[Candidate], delivery: int | None, at: datetime) -> None:
+    now = moment(at)
     db.executemany(
         "INSERT INTO runs (id, rule, episode, state, is_live, created_at, due_at, version, delivery, body)"
-        " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?)",
+        f" VALUES (?, ?, ?, '{RunState.PENDING}', 1, ?, ?, 0, ?, ?)",
         [
             (
-                run.id,
-                plain(run.rule),
-                plain(run.episode),
-                str(run.state),
-                moment(run.created_at),
-                moment(run.due_at),
-                run.version,
+                candidate.run_id,
+                plain(candidate.rule),
+                plain(candidate.alert.episode),
+                now,
+                now,
                 delivery,
-                run_text(run),
+                new_run_text(candidate, at),
             )
-            for run in runs
+            for candidate in admitted
         ],
     )
 

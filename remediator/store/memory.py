@@ -65,7 +65,8 @@ class MemoryStore:
 
     async def file(self, delivery: Delivery) -> Sequence[Filed]:
         ledger = self._open_ledger()
-        filed, runs = rulings.admit(delivery, ledger.cases, ledger.resolutions.keys())
+        filed, admitted = rulings.admit(delivery, ledger.cases, ledger.resolutions.keys())
+        runs = [rulings.new_run(candidate, delivery.received_at) for candidate in admitted]
         taken = [run.id for run in runs if run.id in ledger.runs]
         if taken or len({run.id for run in runs}) < len(runs):
             raise StoreUnavailable(f"run ids must be new, and these are not: {taken or [run.id for run in runs]}")

@@ -16,7 +16,7 @@ from typing import Any
 
 from remediator.model.errors import StoreUnavailable
 from remediator.model.evidence import Diagnosis
-from remediator.model.ledger import Switch, Trace
+from remediator.model.ledger import Candidate, Switch, Trace
 from remediator.model.objects import ObjectRef
 from remediator.model.plans import Effect, Plan
 from remediator.model.runs import Run, RunState, StepRecord, StepState
@@ -72,39 +72,76 @@ def _unreadable(what: str, text: str, why: object) -> StoreUnavailable:
     )
 
 
-def run_text(run: Run) -> str:
+_UNSET: Mapping[str, Any] = {
+    "target": None,
+    "diagnosis": None,
+    "plan": None,
+    "touched": False,
+    "reason": None,
+    "detail": "",
+    "held_since": None,
+    "started_at": None,
+    "finished_at": None,
+    "resolved_at": None,
+    "notes": {},
+}
+"""What a run has when it is made. Not written down: most runs of a storm never have anything else."""
+
+
+def new_run_text(candidate: Candidate, at: datetime) -> str:
+    """The text of the run that this candidate becomes, without making the run first."""
+    now = moment(at)
     return sealed(
         {
-            "id": run.id,
-            "rule": run.rule,
-            "rule_revision": run.rule_revision,
-            "episode": run.episode,
-            "labels": dict(run.labels),
-            "starts_at": run.starts_at,
-            "state": str(run.state),
-            "created_at": moment(run.created_at),
-            "due_at": moment(run.due_at),
-            "version": run.version,
-            "target": run.target.as_json() if run.target else None,
-            "diagnosis": run.diagnosis.as_json() if run.diagnosis else None,
-            "plan": run.plan.as_json() if run.plan else None,
-            "cursor": run.cursor,
-            "touched": run.touched,
-            "reason": str(run.reason) if run.reason else None,
-            "detail": run.detail,
-            "held_since": maybe_moment(run.held_since),
-            "started_at": maybe_moment(run.started_at),
-            "finished_at": maybe_moment(run.finished_at),
-            "resolved_at": maybe_moment(run.resolved_at),
-            "notes": dict(run.notes),
-        },
+            "id": candidate.run_id,
+            "rule": candidate.rule,
+            "rule_revision": candidate.rule_revision,
+            "episode": candidate.alert.episode,
+            "labels": dict(candidate.alert.labels),
+            "starts_at": candidate.alert.starts_at,
+            "state": RunState.PENDING,
+            "created_at": now,
+            "due_at": now,
+            "version": 0,
+            "cursor": 0,
+        }
     )
+
+
+def run_text(run: Run) -> str:
+    value = {
+        "id": run.id,
+        "rule": run.rule,
+        "rule_revision": run.rule_revision,
+        "episode": run.episode,
+        "labels": dict(run.labels),
+        "starts_at": run.starts_at,
+        "state": str(run.state),
+        "created_at": moment(run.created_at),
+        "due_at": moment(run.due_at),
+        "version": run.version,
+        "cursor": run.cursor,
+    }
+    later = {
+        "target": run.target.as_json() if run.target else None,
+        "diagnosis": run.diagnosis.as_json() if run.diagnosis else None,
+        "plan": run.plan.as_json() if run.plan else None,
+        "touched": run.touched,
+        "reason": str(run.reason) if run.reason else None,
+        "detail": run.detail,
+        "held_since": maybe_moment(run.held_since),
+        "started_at": maybe_moment(run.started_at),
+        "finished_at": maybe_moment(run.finished_at),
+        "resolved_at": maybe_moment(run.resolved_at),
+        "notes": dict(run.notes),
+    }
+    return sealed(value | {name: known for name, known in later.items() if known != _UNSET[name]})
 
 
 def run_from(text: str) -> Run:
     """Raises StoreUnavailable for a text that this version cannot read: nothing is guessed."""
     try:
-        return _run_from(unsealed("run", text))
+        return _run_from({**_UNSET, **unsealed("run", text)})
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable("run", text, error) from error
 

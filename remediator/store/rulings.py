@@ -40,25 +40,27 @@ def case_key(candidate: Candidate) -> CaseKey:
     return candidate.rule, candidate.alert.episode
 
 
-def admit(delivery: Delivery, known: Mapping[CaseKey, str], over: Collection[str]) -> tuple[list[Filed], list[Run]]:
+def admit(
+    delivery: Delivery, known: Mapping[CaseKey, str], over: Collection[str]
+) -> tuple[list[Filed], list[Candidate]]:
     """
-    What becomes of each candidate, in order, and the runs to make.
+    What becomes of each candidate, in order, and those that become runs.
 
     `known` has the run of each rule and episode that was seen before, `over` the episodes already resolved.
     """
     filed: list[Filed] = []
-    runs: dict[CaseKey, Run] = {}
+    admitted: dict[CaseKey, Candidate] = {}
     for candidate in delivery.candidates:
         key = case_key(candidate)
-        earlier = known.get(key) or (runs[key].id if key in runs else None)
+        earlier = known.get(key) or (admitted[key].run_id if key in admitted else None)
         if earlier is not None:
             filed.append(Filed(*key, run_id=earlier, created=False, reason=Reason.DUPLICATE))
         elif key[1] in over:
             filed.append(Filed(*key, run_id=None, created=False, reason=Reason.RESOLVED))
         else:
-            runs[key] = new_run(candidate, delivery.received_at)
+            admitted[key] = candidate
             filed.append(Filed(*key, run_id=candidate.run_id, created=True))
-    return filed, list(runs.values())
+    return filed, list(admitted.values())
 
 
 def new_run(candidate: Candidate, at: datetime) -> Run:

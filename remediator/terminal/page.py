@@ -118,4 +118,5 @@ def marked(mark: str, text: str, width: int, indent: str) -> Iterator[str]:
 
 def wrap(text: str, width: int, first: str, rest: str) -> list[str]:
     clean = "".join(c if c.isprintable() else " " for c in text)
-    return textwrap.wrap(clean, width, initial_indent=first, subsequent_indent=rest) or [first.rstrip()]
+    lines = textwrap.wrap(clean, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    return lines or [first.rstrip()]

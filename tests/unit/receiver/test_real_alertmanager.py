@@ -48,7 +48,7 @@ async def alertmanager(folder: Path, url: str, http_config: str) -> AsyncIterato
     )
     try:
         async with asyncio.timeout(20), ClientSession() as session:
-            while not await is_ready(session, address):  # noqa: ASYNC110 - another process has no event for us
+            while not await is_ready(session, address):
                 await asyncio.sleep(0.05)
             async with session.post(f"http://{address}/api/v2/alerts", json=ALERT) as answer:
                 assert answer.status == 200
