@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from remediator.model.errors import LostRun, StoreUnavailable
+from remediator.model.errors import IllegalMove, LostRun, StoreUnavailable
 from remediator.model.reports import Admitted
 from remediator.model.runs import Run, RunEvent, RunState
 from remediator.model.verdicts import Reason
@@ -120,5 +120,6 @@ class Worker:
             if run.state is RunState.HELD:
                 run = await advance(self._desk, run, RunEvent.DUE, run.reason, run.detail)
             await stop(self._desk, run, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
-        except StoreUnavailable as lost:
-            self._complain(f"run {run_id} could not be handed over; it is taken up again", lost)
+        except (StoreUnavailable, IllegalMove) as again:
+            self._complain(f"run {run_id} could not be handed over; it is taken up again later", again)
+            await self._desk.clock.sleep(IDLE)
