@@ -117,7 +117,7 @@ async def _attempt(desk: Desk, run: Run, step: Step, verb: Verb, attempts: list[
         return await _obey(desk, run, seen)
     prepared = await verb.prepare(desk.access.read(), run.id, step)
     if isinstance(prepared, Blocked):
-        return await refuse(desk, run, Refuse(prepared.reason, prepared.detail))
+        return await _obey(desk, run, _verdict_on(prepared))
     deadline = attempts[0].deadline if attempts else desk.clock.now() + step.timeout
     record = _record(desk, run, step, len(attempts) + 1, deadline)
     if isinstance(prepared, AlreadyDone):
@@ -129,6 +129,13 @@ async def _attempt(desk: Desk, run: Run, step: Step, verb: Verb, attempts: list[
             return await _obey(desk, run, verdict)
     record = replace(record, intent=prepared.intent, started_at=desk.clock.now())
     return await _send(desk, run, step, verb, _Attempt(record, prepared, asked_at))
+
+
+def _verdict_on(blocked: Blocked) -> Ask | Refuse:
+    """What is missing may be a person's to give; everything else means that the plan no longer fits."""
+    if blocked.reason is Reason.APPROVAL_NEEDED:
+        return Ask(blocked.reason, blocked.detail)
+    return Refuse(blocked.reason, blocked.detail)
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class Snapshot:
 
     async def prepare(self, read: ReadAccess, run_id: str, step: Step) -> Prepared:
         if not read.backups.is_configured:
-            return Blocked(Reason.PRECONDITION_FAILED, "no backup_directory is configured, so no snapshot can be kept")
+            return Blocked(Reason.APPROVAL_NEEDED, "no backup_directory is configured, so no snapshot can be kept")
         saved = await read.backups.find(run_id, str(step.args["backup"]))
         if saved is not None and saved.size > SHA256_BYTES:
             return AlreadyDone(f"the snapshot is there: {saved.size} bytes, sha256 {saved.sha256[:12]}…")
