@@ -1,0 +1,192 @@
+"""
+What goes wrong in one simulation, drawn from its seed: which cluster, which alerts, which faults and when.
+
+In: a seed. Out: a `Scene`, which is data, and `Troubles`, which says of each request, write and transaction whether
+it is spoilt. At most three faults, as most real catastrophes need no more. A fault comes at a time, at a commit of
+the journal or at the moment a write is about to leave: the worst moments are these.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from remediator.practice.etcd_setup import EtcdSetup
+
+Moment = Literal["at", "commit", "send"]
+
+PROCESS = (
+    "crash-before-commit",
+    "crash-after-commit",
+    "crash-before-send",
+    "crash-in-flight",
+    "crash-after-apply",
+    "crash",
+    "stop",
+)
+REFUSALS = ("refuse-409", "refuse-429", "refuse-500", "refuse-503", "refuse-504", "refuse-html")
+AMBIGUOUS = ("applied-500", "applied-503", "applied-504", "applied-html", "applied-lost", "lost", "late")
+WINDOWS = (
+    "reads-500",
+    "reads-503",
+    "reads-429",
+    "reads-html",
+    "reads-lost",
+    "reads-hang",
+    "logs-500",
+    "logs-gone",
+    "mute",
+    "isolate",
+)
+PEOPLE = (
+    "freeze",
+    "disarm",
+    "pause-set",
+    "pause-namespace",
+    "resolve",
+    "delete-pod",
+    "remake-pod",
+    "remake-claim",
+    "second-alert",
+)
+AT_WRITE = frozenset({*REFUSALS, *AMBIGUOUS, "crash-before-send", "crash-in-flight", "crash-after-apply"})
+AT_COMMIT = frozenset({"crash-before-commit", "crash-after-commit"})
+COMMITS = 30
+"""About as many transactions as a run without faults has."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`lasting` is how many seconds it lasts; 0: it happens once, or is never undone."""
+
+    name: str
+    moment: Moment
+    number: float
+    lasting: float = 0.0
+
+    def __str__(self) -> str:
+        lasting = f" for {self.lasting:.0f} s" if self.lasting else ""
+        return f"{self.name} {self.moment} {self.number:g}{lasting}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One simulation, as data."""
+
+    seed: int
+    cluster: str
+    setup: EtcdSetup
+    removed: tuple[int, ...]
+    faults: tuple[Fault, ...]
+    copies: int
+    """How often each notification is delivered: peers of Alertmanager overlap."""
+    resolved_first: bool
+    relapses: bool
+    """After the cure another member is removed, and a new alert says so."""
+    max_members: int = 1
+
+    @property
+    def is_calm(self) -> bool:
+        """Nothing goes wrong but the one thing the alert is about."""
+        return not self.faults and not self.resolved_first and not self.relapses
+
+
+def draw(seed: int, always: tuple[str | Fault, ...] = (), cluster: str = "") -> Scene:
+    """The scene of a seed. `always` are faults that must be in it (a name: its moment is drawn), `cluster` its kind."""
+    rng = random.Random(f"scene {seed}")
+    kind = rng.choices(["three", "five", "plain", "elsewhere"], [68, 10, 17, 5])[0]
+    kind = cluster or kind
+    count = rng.choices([0, 1, 2, 3], [8, 37, 32, 23])[0]
+    groups = rng.choices([PROCESS, REFUSALS, AMBIGUOUS, WINDOWS, PEOPLE], [4, 1, 3, 3, 4], k=count)
+    faults = [_fault(rng, rng.choice(group)) for group in groups]
+    copies, resolved_first = rng.choice([1, 1, 2, 3]), rng.random() < 0.03
+    relapses = kind == "three" and rng.random() < 0.05
+    forced = [_fault(rng, f) if isinstance(f, str) else f for f in always if f != "relapse"]
+    removed = (0, 1) if kind == "five" else (rng.randrange(3),)
+    setup = EtcdSetup(
+        namespace="staging" if kind == "elsewhere" else "milvus",
+        replicas=5 if kind == "five" else 3,
+        image="quay.io/coreos/etcd:v3.5.16" if kind == "plain" else "milvusdb/etcd:3.5.25-r1",
+        hook=kind != "plain",
+    )
+    return Scene(
+        seed=seed,
+        cluster=kind,
+        setup=setup,
+        removed=removed,
+        faults=tuple([*faults, *forced][-3:]),
+        copies=copies,
+        resolved_first=resolved_first and not always,
+        relapses=relapses or "relapse" in always,
+        max_members=2 if kind == "five" else 1,
+    )
+
+
+def _fault(rng: random.Random, name: str) -> Fault:
+    if name in AT_WRITE:
+        return Fault(name, "send", rng.choices([1, 2, 3, 4, 5, 6], [5, 5, 5, 2, 2, 1])[0])
+    if name in AT_COMMIT:
+        return Fault(name, "commit", rng.randint(1, COMMITS))
+    lasting = rng.choice([5.0, 20.0, 60.0, 200.0])
+    if name in PEOPLE and rng.random() < 0.4:
+        lasting = 0.0
+    moment: Moment = rng.choice(("at", "commit", "send"))
+    if moment == "at":
+        return Fault(name, moment, round(rng.uniform(0.0, 120.0), 3), lasting)
+    if moment == "commit":
+        return Fault(name, moment, rng.randint(1, COMMITS), lasting)
+    return Fault(name, moment, rng.randint(1, 4), lasting)
+
+
+@dataclass
+class Troubles:
+    """Which requests are spoilt just now."""
+
+    scene: Scene
+    now: Callable[[], float]
+    rng: random.Random
+    reads_until: float = 0.0
+    reads_answer: str = "500"
+    logs_until: float = 0.0
+    logs_answer: str = "500"
+    muted: dict[str, float] = field(default_factory=dict)
+    """Addresses that do not answer us, and until when."""
+
+    def of_transaction(self, number: int) -> str | None:
+        return self._spoilt(number, "commit", AT_COMMIT)
+
+    def of_write(self, number: int) -> str | None:
+        return self._spoilt(number, "send", AT_WRITE)
+
+    def of_read(self, path: str) -> str | None:
+        now = self.now()
+        if path.endswith("/log") and now < self.logs_until:
+            return self.logs_answer
+        return self.reads_answer if now < self.reads_until and self.rng.random() < 0.7 else None
+
+    def is_mute(self, address: str) -> bool:
+        return self.now() < self.muted.get(address, 0.0)
+
+    def _spoilt(self, number: int, moment: Moment, names: frozenset[str]) -> str | None:
+        return next(
+            (f.name for f in self.scene.faults if f.moment == moment and f.number == number and f.name in names), None
+        )
+
+
+def acts(scene: Scene) -> list[Fault]:
+    """Faults that somebody must carry out, rather than a door that spoils what passes."""
+    return [fault for fault in scene.faults if fault.name not in AT_WRITE | AT_COMMIT]
+
+
+def describe(scene: Scene) -> dict[str, Any]:
+    """The scene in plain words, for a trace."""
+    return {
+        "cluster": scene.cluster,
+        "removed": list(scene.removed),
+        "faults": [str(fault) for fault in scene.faults],
+        "copies": scene.copies,
+        "resolved_first": scene.resolved_first,
+        "relapses": scene.relapses,
+    }

@@ -1,0 +1,154 @@
+"""
+An event loop whose time is a number: it leaps to the next timer when nothing is ready.
+
+In: a seed. Out: a loop, a clock and a source of ids that always behave the same for that seed, on any machine. It
+opens no socket and starts no thread. What is ready at the same moment runs in an order drawn from the seed. A loop
+in which nothing can ever happen again, or in which time no longer moves, raises instead of hanging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextvars
+import heapq
+import random
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+EPOCH = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+BOOTED = 1000.0
+"""What the monotonic clock says at the start, so that nobody takes it for the wall's."""
+SPINNING = 20_000
+"""Turns of the loop at one moment after which something runs in circles."""
+
+
+class Stuck(BaseException):
+    """Nothing can happen any more, or everything happens at one moment for ever."""
+
+
+class Life:
+    """One process of the service: the tasks it started, and whether it still lives."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.is_over = False
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    async def go_on(self) -> None:
+        """Returns while the process lives. One that is gone does nothing more: it waits here until it is cleared."""
+        if self.is_over:
+            await asyncio.get_running_loop().create_future()
+
+
+LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("life", default=None)
+"""Whose task is running: one process of the service, or (None) the world around it."""
+
+
+class _Timers:
+    """Stands where a selector would: waiting is leaping."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[Any]:
+        self._loop.leap(timeout)
+        return []
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Time is virtual; the ready queue is dealt from the seed."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._selector = _Timers(self)
+        self._clock_resolution = 1e-9
+        self._now = 0.0
+        self._turns = 0
+        self._deal = random.Random(f"order {seed}")
+        self.world_context = contextvars.copy_context()
+        """In which the world's own tasks run, whoever caused them."""
+
+    def time(self) -> float:
+        return self._now
+
+    def leap(self, timeout: float | None) -> None:
+        if timeout is None:
+            raise Stuck("every task waits and no timer is set")
+        self._turns = 0 if timeout > 0 else self._turns + 1
+        if self._turns > SPINNING:
+            raise Stuck(f"time stands still at {self._now:.3f}: something runs in circles")
+        if timeout > 0:
+            self._now = max(self._now, self._scheduled[0].when())
+
+    def create_task(
+        self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: contextvars.Context | None = None
+    ) -> asyncio.Task[Any]:
+        task = super().create_task(coro, name=name, context=context)
+        life = context.get(LIFE) if context is not None else LIFE.get()
+        if life is not None:
+            life.tasks.append(task)
+        return task
+
+    def in_world(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """A task of the world, which no end of the service's process reaches."""
+        return self.create_task(coro, name=name, context=self.world_context.copy())
+
+    def _run_once(self) -> None:
+        if len(self._ready) > 1:
+            dealt = list(self._ready)
+            self._deal.shuffle(dealt)
+            self._ready = collections.deque(dealt)
+        # Cancelled timers are dropped here: otherwise the loop would leap to a moment at which nothing happens.
+        while self._scheduled and self._scheduled[0].cancelled():
+            heapq.heappop(self._scheduled)._scheduled = False
+            self._timer_cancelled_count = max(0, self._timer_cancelled_count - 1)
+        super()._run_once()
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass
+
+
+class VirtualClock:
+    """The loop's time as the service and the practice cluster ask for it."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self._loop.time())
+
+    def monotonic(self) -> float:
+        return BOOTED + self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
+
+
+class CountedIds:
+    """`run-000001`: unique in one simulation, and the same in every replay."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, word: str) -> str:
+        self._count += 1
+        return f"{word}-{self._count:06d}"
+
+
+def run_in(loop: VirtualLoop, scenario: Coroutine[Any, Any, Any]) -> Any:
+    """Run a scenario to its end on its own loop, and leave nothing behind."""
+    try:
+        return loop.run_until_complete(scenario)
+    finally:
+        left = [task for task in asyncio.all_tasks(loop) if not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()

@@ -1,0 +1,243 @@
+"""
+Everybody but the service: who breaks the cluster, sends the alerts, throws switches, and works on it at a bad moment.
+
+In: a world and its scene. Out: what people and machines do to the cluster, each noted as it is done. They write to
+the cluster directly, so no write of theirs is ever taken for one of the service's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from remediator.model.objects import CLAIM, NAMESPACE, POD, STATEFUL_SET, VOLUME, ResourceType
+from remediator.practice import etcd_client
+from remediator.practice.etcd_runtime import SimulatedRuntime
+from remediator.practice.etcd_setup import manifests
+from remediator.practice.refusals import ApiError
+from remediator.practice.scenario_actions import act
+from remediator.practice.scenarios import PREFIX, STEADY_SECONDS
+from tests.simulation.faults import Fault
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+PAUSE = "remediator.dev/pause"
+LONGEST = 2400.0
+"""Seconds within which every run must have ended."""
+
+
+class People:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._setup = world.scene.setup
+        self._stories: list[asyncio.Task[Any]] = []
+        self._began = ""
+
+    # --- before the service begins -------------------------------------------------------------------------
+
+    async def break_cluster(self) -> None:
+        """A healthy etcd with keys in it, then members that are removed for good and crash-loop."""
+        world, setup = self._world, self._setup
+        cluster = world.cluster
+        cluster.etcd_runtime.found([(setup.namespace, pod) for pod in setup.pods])
+        await cluster.apply(manifests(setup, by_address=False))
+        await act(cluster, setup.namespace, {"action": "await-ready", "name": setup.name})
+        await etcd_client.put_keys(cluster, setup.namespace, setup.pods[-1], setup.keys, PREFIX)
+        await world.clock.sleep(STEADY_SECONDS)
+        for number in world.scene.removed:
+            await self._remove(number)
+
+    async def _remove(self, number: int) -> None:
+        pods = self._setup.pods
+        through = next(p for i, p in reversed(list(enumerate(pods))) if i != number)
+        words = [
+            {"action": "remove-member", "pod": pods[number], "through": through},
+            {"action": "await-crash-loop", "pod": pods[number], "restarts": 2},
+        ]
+        for word in words:
+            await act(self._world.cluster, self._setup.namespace, word)
+
+    # --- the alerts ----------------------------------------------------------------------------------------
+
+    def _alert(
+        self, status: str, *, name: str = "KubePodCrashLooping", pod: int = 0, starts_at: str = ""
+    ) -> dict[str, Any]:
+        labels = {"alertname": name, "namespace": self._setup.namespace, "severity": "warning"}
+        labels["pod"] = self._setup.pods[pod]
+        if name == "KubePodCrashLooping":
+            labels["container"] = "etcd"
+        now = self._world.clock.now().isoformat().replace("+00:00", "Z")
+        return {
+            "status": status,
+            "labels": labels,
+            "annotations": {},
+            "startsAt": starts_at or self._began,
+            "endsAt": now if status == "resolved" else "0001-01-01T00:00:00Z",
+            "generatorURL": "",
+            "fingerprint": "0",
+        }
+
+    async def tell_story(self, timed: list[Fault]) -> None:
+        """The alert arrives, things happen, and sooner or later every run has ended."""
+        world = self._world
+        self._began = world.clock.now().isoformat().replace("+00:00", "Z")
+        first = world.scene.removed[0]
+        if world.scene.resolved_first:
+            await world.deliver([self._alert("resolved", pod=first)])
+        self._spawn(self._copies(self._alert("firing", pod=first)), "alert")
+        for fault in timed:
+            self._spawn(self._later(fault), str(fault))
+        await self._until_over()
+        if world.scene.relapses:
+            await self._relapse()
+        for story in self._stories:
+            story.cancel()
+        await asyncio.gather(*self._stories, return_exceptions=True)
+
+    async def _relapse(self) -> None:
+        """Not long after, another member is removed, and there is an alert about it."""
+        world = self._world
+        if not self._is_well():
+            return
+        await world.clock.sleep(10.0)
+        other = (world.scene.removed[0] + 1) % self._setup.replicas
+        await self._remove(other)
+        began = world.clock.now().isoformat().replace("+00:00", "Z")
+        await world.deliver([self._alert("firing", pod=other, starts_at=began)])
+        await self._until_over()
+
+    def _is_well(self) -> bool:
+        truth = self._world.truth()
+        return truth["voters"] == truth["replicas"] and all(pod["votes"] for pod in truth["pods"].values())
+
+    async def _copies(self, alert: dict[str, Any]) -> None:
+        for _ in range(self._world.scene.copies):
+            await self._world.deliver([alert])
+            await self._world.clock.sleep(self._world.far.uniform(0.0, 3.0))
+
+    async def _until_over(self) -> None:
+        """Until every run has ended and nothing is still to come, or far too much time has passed."""
+        world = self._world
+        deadline = world.clock.monotonic() + LONGEST
+        await world.clock.sleep(2.0)
+        while world.clock.monotonic() < deadline:
+            busy = [story for story in self._stories if not story.done() and not story.get_name().startswith("later")]
+            if not world.live_runs() and not busy:
+                return
+            await world.clock.sleep(2.0)
+
+    def _spawn(self, work: Any, name: str) -> None:
+        self._stories.append(self._world.loop.in_world(work, name))
+
+    async def _later(self, fault: Fault) -> None:
+        await self._world.clock.sleep(fault.number)
+        await self.do(fault)
+
+    # --- what goes wrong, and what people do ---------------------------------------------------------------
+
+    async def do(self, fault: Fault) -> None:
+        """Carry out one fault of the scene; what lasts is undone by itself."""
+        world = self._world
+        world.history.note("fault", name=fault.name, lasting=fault.lasting)
+        name, _, kind = fault.name.partition("-")
+        if fault.name in ("crash", "stop"):
+            world.crash("crash") if fault.name == "crash" else world.stop()
+        elif name == "reads":
+            world.troubles.reads_until, world.troubles.reads_answer = world.loop.time() + fault.lasting, kind
+        elif name == "logs":
+            self._lose_logs(fault, kind)
+        elif name == "freeze":
+            await self._switch("freeze", fault, on=True)
+        elif name == "disarm":
+            await self._switch(f"arm:{world.rule.name}", fault, on=False)
+        else:
+            self._act(fault)
+
+    def _act(self, fault: Fault) -> None:
+        match fault.name:
+            case "pause-set" | "pause-namespace":
+                self._pause(fault)
+            case "resolve":
+                self._spawn(self._world.deliver([self._alert("resolved", pod=self._world.scene.removed[0])]), "resolve")
+            case "second-alert":
+                alert = self._alert("firing", name="KubePodNotReady", pod=self._world.scene.removed[0])
+                self._spawn(self._world.deliver([alert]), "second alert")
+            case "mute" | "isolate":
+                self._silence(fault)
+            case _:
+                self._meddle(fault)
+
+    async def _switch(self, switch: str, fault: Fault, *, on: bool) -> None:
+        await self._world.throw(switch, on=on)
+        if fault.lasting:
+            self._after(fault.lasting, lambda: self._spawn(self._world.throw(switch, on=not on), "later: switch back"))
+
+    def _after(self, seconds: float, undo: Any) -> None:
+        async def wait() -> None:
+            await self._world.clock.sleep(seconds)
+            undo()
+
+        self._spawn(wait(), "later: undo")
+
+    def _pause(self, fault: Fault) -> None:
+        on_set = fault.name == "pause-set"
+        resource, name = (STATEFUL_SET, self._setup.name) if on_set else (NAMESPACE, self._setup.namespace)
+        self._annotate(resource, name, "true")
+        if fault.lasting:
+            self._after(fault.lasting, lambda: self._annotate(resource, name, None))
+
+    def _annotate(self, resource: ResourceType, name: str, value: str | None) -> None:
+        where = self._setup.namespace if resource.namespaced else ""
+        change = {"metadata": {"annotations": {PAUSE: value}}}
+        self._world.cluster.api.patch(resource, where, name, change, kind="merge")
+        self._world.history.note("pause", on=value is not None, kind=resource.kind)
+
+    def _lose_logs(self, fault: Fault, kind: str) -> None:
+        world = self._world
+        if kind == "gone":
+            world.cluster.kubelet.lose_logs(self._setup.namespace, self._setup.pods[world.scene.removed[0]])
+        else:
+            world.troubles.logs_until, world.troubles.logs_answer = world.loop.time() + fault.lasting, kind
+
+    def _silence(self, fault: Fault) -> None:
+        """A survivor no longer answers us, or (isolated) no longer answers anybody."""
+        world = self._world
+        runtime = world.cluster.etcd_runtime
+        assert isinstance(runtime, SimulatedRuntime)
+        well = [s for s in runtime.network.servers.values() if s.cluster is not None and s.member in s.cluster.members]
+        if not well:
+            return
+        server = well[-1]
+        if fault.name == "mute":
+            world.troubles.muted[server.launch.address] = world.loop.time() + fault.lasting
+            return
+        main = server.cluster
+        assert main is not None
+        main.isolate([server.member])
+        world.history.note("isolated", until=world.loop.time() + fault.lasting)
+        self._after(fault.lasting, lambda: main.rejoin(world.clock.monotonic()))
+
+    def _meddle(self, fault: Fault) -> None:
+        """Somebody works on the sick member by hand, under the names the plan was made for."""
+        api, space = self._world.cluster.api, self._setup.namespace
+        pod = self._setup.pods[self._world.scene.removed[0]]
+        try:
+            if fault.name == "remake-claim":
+                api.delete(CLAIM, space, f"data-{pod}")
+            grace = 0 if fault.name.startswith("remake") else None
+            api.delete(POD, space, pod, grace_seconds=grace)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+    # --- asked by others -----------------------------------------------------------------------------------
+
+    def volumes(self) -> dict[str, str]:
+        """Reclaim policy by the claim's uid that each volume belongs to."""
+        found = self._world.cluster.api.list(VOLUME)
+        return {
+            v["spec"]["claimRef"].get("uid", ""): v["spec"].get("persistentVolumeReclaimPolicy", "Delete")
+            for v in found
+            if v["spec"].get("claimRef")
+        }

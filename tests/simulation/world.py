@@ -1,0 +1,353 @@
+"""
+One simulation: a practice cluster with a removed etcd member, the real service on it, and what the scene does to both.
+
+In: a scene, and the seams through which a planted bug may enter. Out: the history of all that passed, for the checker.
+The service is the real one from the webhook's parser to the request bodies: only sockets, disk and time are not. Its
+process may end at any moment; the next one finds the journal and the backups, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from remediator import guards, systems
+from remediator.dispatch import Dispatcher
+from remediator.endpoints.http import HttpEndpointView, PermittedEndpoint
+from remediator.kube.client import KubeClient
+from remediator.kube.requests import Requests
+from remediator.model.ledger import Delivery, Switch
+from remediator.model.objects import POD
+from remediator.model.rules import Limit, Rule
+from remediator.model.runs import Run
+from remediator.model.seams import Guard, ReadAccess, WriteAccess
+from remediator.model.verdicts import Permit
+from remediator.practice.cluster import PracticeCluster
+from remediator.practice.etcd_runtime import SimulatedRuntime
+from remediator.practice.routing import Router
+from remediator.receiver.parsing import read_notification
+from remediator.rulebook import load as load_rules
+from remediator.runs.desk import Bounds, Desk
+from remediator.runs.worker import Worker
+from remediator.store.memory import MemoryStore
+from tests.simulation.doors import History, Journal, SimBackups, SimCaller, SimTransport
+from tests.simulation.faults import Fault, Scene, Troubles, acts, describe
+from tests.simulation.loop import LIFE, CountedIds, Life, VirtualClock, VirtualLoop
+from tests.simulation.people import People
+
+RULES = Path(__file__).parents[2] / "rules" / "etcd" / "member-removed.yaml"
+PROTECTED = ("kube-*", "default")
+AFTERMATH = 40.0
+"""Seconds after the last run's end in which what was on its way may still arrive."""
+
+
+@functools.cache
+def shipped_rule(max_members: int) -> Rule:
+    """The shipped rule, allowed to act, and a little less patient so that a simulation is short."""
+    text = yaml.safe_load(RULES.read_text("utf-8"))
+    text |= {"mode": "auto", "patience": "4m", "verify": {"within": "8m", "steady_for": "30s", "every": "10s"}}
+    text["remedy"]["with"] = {"max_members": max_members, "member_timeout": "5m"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rule.yaml"
+        path.write_text(yaml.safe_dump(text, sort_keys=False))
+        book = load_rules([path], systems.discover(), protected=PROTECTED)
+    assert not book.problems, book.problems
+    return book.rules[0]
+
+
+@dataclass
+class Seams:
+    """Where a planted bug enters: each wraps what the service is handed. As they stand, they change nothing."""
+
+    store: Callable[[Any], Any] = lambda store: store
+    transport: Callable[[Any], Any] = lambda transport: transport
+    access: Callable[[Any], Any] = lambda access: access
+    guards: Callable[[Sequence[Guard]], Sequence[Guard]] = lambda all_of_them: all_of_them
+    systems: Callable[[Any], Any] = lambda known: known
+    rule: Callable[[Rule], Rule] = lambda rule: rule
+
+
+@dataclass(frozen=True)
+class SimAccess:
+    """As `app.Access`, over the doors of this process."""
+
+    kube: KubeClient
+    caller: Any
+    backups: SimBackups
+    clock: VirtualClock
+
+    def read(self) -> ReadAccess:
+        return ReadAccess(self.kube.view(), HttpEndpointView(self.caller), self.backups, self.clock)
+
+    def write(self, permit: Permit) -> WriteAccess:
+        endpoint = PermittedEndpoint(self.caller, permit, self.clock)
+        return WriteAccess(permit.run_id, self.kube.bind(permit), endpoint, self.backups, self.clock)
+
+
+class World:
+    def __init__(self, scene: Scene, loop: VirtualLoop, seams: Seams | None = None) -> None:
+        self.scene, self.loop, self._seams = scene, loop, seams or Seams()
+        self.clock, self.ids = VirtualClock(loop), CountedIds()
+        self.far = random.Random(f"network {scene.seed}")
+        self.history = History(loop.time)
+        self.troubles = Troubles(scene, loop.time, random.Random(f"troubles {scene.seed}"))
+        self.cluster = PracticeCluster(self.clock, self.ids, serve_http=False)
+        self.router = Router(self.cluster.api, self.cluster.kubelet, self.clock)
+        self.people = People(self)
+        self.files: dict[tuple[str, str], bytes] = {}
+        self.started: set[str] = set()
+        self.rule = self._seams.rule(shipped_rule(scene.max_members))
+        self.memory = MemoryStore(self.clock)
+        self.life = Life(0)
+        self.worker: Worker | None = None
+        self.journal: Any = None
+        self._dispatcher: Dispatcher | None = None
+        self._working: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
+        self._waiting: list[Fault] = acts(scene)
+        self._writes = self._commits = 0
+        self.is_open = True
+
+    # --- the network, and moments --------------------------------------------------------------------------
+
+    def latency(self) -> float:
+        return self.far.uniform(0.0005, 0.02)
+
+    async def hop(self, life: Life) -> None:
+        """A little time passes, as between any two machines; a process that has ended never sees the end of it."""
+        await life.go_on()
+        await self.clock.sleep(self.latency())
+        await life.go_on()
+
+    def count_write(self) -> int:
+        self._writes += 1
+        return self._writes
+
+    def count_transaction(self) -> int:
+        self._commits += 1
+        return self._commits
+
+    async def moment(self, kind: str, number: int) -> None:
+        """Whatever the scene wants to happen exactly now, happens before anybody goes on."""
+        due = [fault for fault in self._waiting if fault.moment == kind and fault.number == number]
+        for fault in due:
+            self._waiting.remove(fault)
+            await asyncio.shield(self.loop.in_world(self.people.do(fault), str(fault)))
+
+    # --- the service's process -----------------------------------------------------------------------------
+
+    def crash(self, why: str) -> None:
+        """The process is gone, in the middle of whatever it was doing."""
+        if not self.life.is_over:
+            self.history.note("crash", life=self.life.number, why=why)
+            self.life.is_over = True
+            self._ended.set()
+
+    def stop(self) -> None:
+        """The process is asked to end, as at a deployment."""
+        if not self.life.is_over and self._working is not None:
+            self.history.note("stop", life=self.life.number)
+            self._working.cancel()
+
+    def _begin_life(self) -> None:
+        self.life = Life(self.life.number + 1)
+        self._ended.clear()
+        self.memory = self.memory.after_restart()
+        token = LIFE.set(self.life)
+        try:
+            self._assemble()
+        finally:
+            LIFE.reset(token)
+        self.history.note("life", number=self.life.number)
+
+    def _assemble(self) -> None:
+        """As `app.service` does, without its ports."""
+        life, seams = self.life, self._seams
+        self.journal = seams.store(Journal(self, life, self.memory))
+        transport = seams.transport(SimTransport(self, life))
+        kube = KubeClient(Requests(transport, clock=self.clock, tell=lambda _: None, seconds=10.0))
+        access = seams.access(SimAccess(kube, SimCaller(self, life), SimBackups(self, life), self.clock))
+        desk = Desk(
+            store=self.journal,
+            clock=self.clock,
+            systems=seams.systems(systems.discover()),
+            rule={self.rule.name: self.rule}.get,
+            access=access,
+            guards=seams.guards(guards.discover()),
+            tell=lambda _: None,
+            bounds=Bounds(Limit(10, timedelta(hours=1)), PROTECTED),
+        )
+        self.worker = Worker(desk, complain=self._complain)
+        self._dispatcher = Dispatcher([self.rule], ids=self.ids, protected=PROTECTED, clock=self.clock)
+        self._working = self.loop.create_task(self.worker.run(), name="worker")
+        self._working.add_done_callback(functools.partial(self._worker_ended, life))
+
+    def _complain(self, what: str, error: Exception) -> None:
+        self.history.note("complaint", said=what, error=f"{type(error).__name__}: {error}")
+
+    def _worker_ended(self, life: Life, task: asyncio.Task[None]) -> None:
+        if life.is_over:
+            return
+        if not task.cancelled():
+            self.history.note("worker-died", error=repr(task.exception()))
+        life.is_over = True
+        self._ended.set()
+
+    async def _live_on(self) -> None:
+        """One process after the other, for as long as the simulation lasts."""
+        while self.is_open:
+            self._begin_life()
+            await self._ended.wait()
+            await self._clear(self.life)
+            await self.clock.sleep(self.far.uniform(0.2, 15.0))
+
+    async def _clear(self, life: Life) -> None:
+        """What is left of a process that has ended: its tasks wait for ever, and are taken away."""
+        while left := [task for task in life.tasks if not task.done()]:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=0.001)
+
+    # --- what reaches it -----------------------------------------------------------------------------------
+
+    async def deliver(self, alerts: Sequence[dict[str, Any]]) -> None:
+        """One notification, sent again until it is acknowledged, as Alertmanager does after a 5xx."""
+        body = json.dumps(_notification(alerts)).encode()
+        while self.is_open:
+            handling = self._handling(body)
+            if handling is not None:
+                await asyncio.wait({handling})
+                if not handling.cancelled() and handling.exception() is None:
+                    self.history.note(
+                        "acknowledged", alerts=[{k: a[k] for k in ("status", "labels", "startsAt")} for a in alerts]
+                    )
+                    return
+            await self.clock.sleep(5.0)
+
+    def _handling(self, body: bytes) -> asyncio.Task[None] | None:
+        if self.life.is_over or self.life.number == 0:
+            return None
+        token = LIFE.set(self.life)
+        try:
+            return self.loop.create_task(self._receive(body), name="webhook")
+        finally:
+            LIFE.reset(token)
+
+    async def _receive(self, body: bytes) -> None:
+        assert self._dispatcher is not None
+        assert self.worker is not None
+        sorted_alerts = self._dispatcher.dispatch(read_notification(body))
+        told = Delivery(self.clock.now(), body, "alertmanager", sorted_alerts.candidates, sorted_alerts.resolved)
+        filed = await self.journal.file(told)
+        if any(entry.created for entry in filed):
+            self.worker.wake()
+
+    async def throw(self, name: str, *, on: bool) -> None:
+        """An operator throws a switch; while the process is down they try again until it is taken."""
+        while self.is_open:
+            with suppress(Exception):
+                if not self.life.is_over and self.life.number:
+                    await self.memory.throw(Switch(name, on, "alice", "simulated", self.clock.now()))
+                    self.history.note("switch", name=name, on=on)
+                    return
+            await self.clock.sleep(1.0)
+
+    # --- the truth -----------------------------------------------------------------------------------------
+
+    def truth(self) -> dict[str, Any]:
+        """The cluster as it really is, seen by nobody: pods, claims, volumes, members, keys."""
+        setup, runtime = self.scene.setup, self.cluster.etcd_runtime
+        assert isinstance(runtime, SimulatedRuntime)
+        main = next(iter(runtime.network.clusters.values()))
+        pods = {}
+        for pod in self.cluster.api.list(POD, setup.namespace):
+            server = runtime.network.servers.get(pod.get("status", {}).get("podIP", ""))
+            is_member = server is not None and server.cluster is main and server.member in main.members
+            is_voter = is_member and server is not None and not server.is_learner and main.is_connected(server.member)
+            conditions = pod.get("status", {}).get("conditions", ())
+            ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+            pods[pod["metadata"]["name"]] = {"uid": pod["metadata"]["uid"], "ready": ready, "votes": is_voter}
+        return {
+            "pods": pods,
+            "volumes": self.people.volumes(),
+            "replicas": setup.replicas,
+            "voters": len(main.voters),
+            "members": len(main.members),
+            "has_leader": bool(main.leader),
+            "keys": len(main.keys),
+            "wanted_keys": setup.keys,
+            "clusters": len({id(s.cluster) for s in runtime.network.servers.values() if s.cluster is not None}),
+        }
+
+    # --- one simulation ------------------------------------------------------------------------------------
+
+    async def play(self) -> History:
+        self.history.note("scene", **describe(self.scene))
+        async with self.cluster:
+            await self.people.break_cluster()
+            self.history.note("broken", truth=self.truth())
+            living = self.loop.in_world(self._live_on(), "lives")
+            watching = self.loop.in_world(self._watch_leader(), "leader")
+            await self.throw(f"arm:{self.rule.name}", on=True)
+            await self.people.tell_story([fault for fault in self._waiting if fault.moment == "at"])
+            await self.clock.sleep(AFTERMATH)
+            self.is_open = False
+            await self._note_end()
+            self.life.is_over = True
+            living.cancel()
+            watching.cancel()
+            await asyncio.gather(living, watching, return_exceptions=True)
+            await self._clear(self.life)
+        return self.history
+
+    def live_runs(self) -> list[Run]:
+        return [run for run in self.memory._ledger.runs.values() if not run.state.is_final]
+
+    async def _note_end(self) -> None:
+        steps = [
+            {"run": r.run_id, "seq": r.seq, "attempt": r.attempt, "state": str(r.state)}
+            for r in self.memory._ledger.steps.values()
+        ]
+        runs = {
+            run.id: {"state": str(run.state), "reason": str(run.reason or ""), "detail": run.detail}
+            for run in self.memory._ledger.runs.values()
+        }
+        self.history.note("end", truth=self.truth(), runs=runs, steps=steps)
+
+    async def _watch_leader(self) -> None:
+        had = True
+        while True:
+            runtime = self.cluster.etcd_runtime
+            assert isinstance(runtime, SimulatedRuntime)
+            has = bool(next(iter(runtime.network.clusters.values())).leader)
+            if has != had:
+                self.history.note("leader", has=has)
+                had = has
+            await self.clock.sleep(0.5)
+
+
+def _notification(alerts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    firing = any(alert["status"] == "firing" for alert in alerts)
+    return {
+        "version": "4",
+        "groupKey": "{}:{}",
+        "truncatedAlerts": 0,
+        "status": "firing" if firing else "resolved",
+        "receiver": "remediator",
+        "groupLabels": {},
+        "commonLabels": {},
+        "commonAnnotations": {},
+        "externalURL": "",
+        "alerts": list(alerts),
+    }
