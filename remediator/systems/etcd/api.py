@@ -15,10 +15,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from remediator.model.calls import Door, ReadCall, Reply, WriteCall
-from remediator.model.errors import Permanent, Temporary
+from remediator.model.errors import AnswerLost, Permanent, Temporary
 from remediator.model.seams import EndpointView
 
 CLIENT_PORT = 2379
+REFUSALS = (
+    "unhealthy cluster",
+    "in sync with leader",
+    "too many learner members",
+    "Peer URLs already exists",
+    "not enough started members",
+    "can only promote a learner",
+    "not supported for learner",
+    "member not found",
+    "too many requests",
+)
+"""What etcd says when it turns a membership change down without proposing it."""
+REFUSED_SECONDS = 2.0
 SNAPSHOT_MAX_BYTES = 12 * 2**30
 """Above etcd's largest advised database of 8 GiB, in base64."""
 
@@ -99,6 +112,22 @@ def answer_of(reply: Reply, what: str) -> Mapping[str, Any]:
     if reply.status in {429, 502, 503, 504}:
         raise Temporary(f"{what}: HTTP {reply.status}: {said}")
     raise Permanent(f"{what}: HTTP {reply.status}: {said}")
+
+
+def written(reply: Reply, what: str) -> Mapping[str, Any]:
+    """
+    The JSON object of a write's 200. Temporary where etcd itself refused before it proposed anything.
+
+    Any other answer proves nothing: etcd gives up waiting for a proposal that is still committed later, and a proxy
+    answers for an etcd that has done it. Then it is AnswerLost, and the members are asked.
+    """
+    body = reply.json if isinstance(reply.json, dict) else {}
+    if reply.status == 200 and body:
+        return body
+    said = str(body.get("error") or body.get("message") or reply.text[:200])
+    if body and any(refusal in said for refusal in REFUSALS):
+        raise Temporary(f"{what}: HTTP {reply.status}: {said}", after=REFUSED_SECONDS)
+    raise AnswerLost(f"{what}: HTTP {reply.status}: {said}; it may have been applied")
 
 
 async def member_list(endpoints: EndpointView, door: Door, *, linearizable: bool) -> MemberList:
