@@ -40,6 +40,8 @@ from remediator.runs.recovering import Settled, settle, settle_interrupted
 
 STOPPING = 15.0
 """Seconds a stop waits for a write's answer: longer than any single request may take."""
+LONGEST_PAUSE = 15.0
+"""Seconds at most before a write that was lost is attempted anew; the first pauses are shorter."""
 LOOKS = 3
 """Times the evidence is renewed for one step before it counts as unknown."""
 
@@ -278,7 +280,10 @@ async def _after(desk: Desk, run: Run, step: Step, verb: Verb, record: StepRecor
             run = await settle(desk, run, step, record, Settled(StepState.FAILED, detail, changed=False))
             return await stop(desk, run, reason, f"step {step.seq} ({step.verb}): {detail}")
         case Lost():
-            return await _follow(desk, await settle_interrupted(desk, run, step, verb, record))
+            run = await _follow(desk, await settle_interrupted(desk, run, step, verb, record))
+            if run.state is RunState.RUNNING and run.cursor <= step.seq:
+                await desk.clock.sleep(min(2.0**record.attempt, LONGEST_PAUSE))  # it did not arrive: not at once again
+            return run
 
 
 async def _follow(desk: Desk, recovered: Run | tuple[Run, Hold | Refuse]) -> Run:
