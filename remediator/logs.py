@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
+from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
@@ -36,15 +38,16 @@ def configure(form: str, level: str, stream: TextIO = sys.stderr) -> None:
     """Once, at start. `form` is json or console."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
     render: Any = (
-        structlog.dev.ConsoleRenderer() if form == "console" else structlog.processors.JSONRenderer(ensure_ascii=True)
+        structlog.dev.ConsoleRenderer(repr_native_str=True)
+        if form == "console"
+        else structlog.processors.JSONRenderer(ensure_ascii=True)
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
-            _cap,
+            *_shape(form),
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -53,11 +56,38 @@ def configure(form: str, level: str, stream: TextIO = sys.stderr) -> None:
     )
 
 
+def _shape(form: str) -> tuple[structlog.typing.Processor, ...]:
+    """Errors without the values that were in memory, and every value bounded."""
+    if form == "console":
+        return _raised_at, _cap
+    return structlog.processors.ExceptionRenderer(
+        structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    ), _cap
+
+
+def _raised_at(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """On a console an error is told in its line: the renderer there takes no exception as data."""
+    error = line.pop("exc_info", None)
+    frames = traceback.extract_tb(error.__traceback__) if isinstance(error, BaseException) else []
+    if frames:
+        line["raised_at"] = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    return line
+
+
 def _cap(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    return {
-        key: value[:LONGEST] + "…" if isinstance(value, str) and len(value) > LONGEST else value
-        for key, value in line.items()
-    }
+    return {key: _capped(value) for key, value in line.items()}
+
+
+def _capped(value: Any) -> Any:
+    match value:
+        case str():
+            return value[:LONGEST] + "…" if len(value) > LONGEST else value
+        case dict():
+            return {key: _capped(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_capped(inner) for inner in value]
+        case _:
+            return value
 
 
 def complain(what: str, error: Exception) -> None:
