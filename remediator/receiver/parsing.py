@@ -70,21 +70,36 @@ def _assemble(told: Any, colons: int) -> Notification | None:
     status, truncated = str(_STATUSES[told["status"]]), told["truncatedAlerts"]
     alerts: list[Alert] = []
     for raw in told["alerts"]:
-        labels, annotations = raw["labels"], raw["annotations"]
-        members += len(raw) + len(labels) + len(annotations)
-        times_and_more = raw["startsAt"], raw["endsAt"], raw["generatorURL"], raw["fingerprint"]
-        texts += times_and_more
-        texts += labels.keys()
-        texts += labels.values()
-        texts += annotations.keys()
-        texts += annotations.values()
-        if len(raw) != len(_ALERT_FIELDS):
+        alert = _alert(
+            status=_STATUSES[raw["status"]],
+            labels=raw["labels"],
+            annotations=raw["annotations"],
+            starts_at=raw["startsAt"],
+            ends_at=raw["endsAt"],
+            generator_url=raw["generatorURL"],
+            fingerprint=raw["fingerprint"],
+        )
+        if len(raw) != 7:  # the seven fields just read, and more
             return None
-        alerts.append(Alert(_STATUSES[raw["status"]], labels, annotations, *times_and_more))
+        labels, annotations = alert.labels, alert.annotations
+        members += 7 + len(labels) + len(annotations)
+        texts += (alert.starts_at, alert.ends_at, alert.generator_url, alert.fingerprint)
+        texts += labels
+        texts += labels.values()
+        texts += annotations
+        texts += annotations.values()
+        alerts.append(alert)
     is_proven = members + "".join(texts).count(":") == colons
     if not is_proven or truncated < 0 or type(told["alerts"]) is not list:
         return None
     return Notification(told["receiver"], status, told["groupKey"], truncated, tuple(alerts))
+
+
+def _alert(**fields: Any) -> Alert:
+    """`Alert(...)`; a frozen class sets field by field, guarded, which takes half as long as decoding the alert."""
+    alert = object.__new__(Alert)
+    vars(alert).update(fields)
+    return alert
 
 
 # --- thoroughly --------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from aiohttp import hdrs, web
 
@@ -198,18 +198,25 @@ def _accepted(notification: Notification, sorted_alerts: Sorted, filed: Sequence
     """The answer to a delivery that is on disk, as JSON. Lists are cut, totals are not."""
     names = {candidate.alert.episode: candidate.alert.name for candidate in sorted_alerts.candidates}
     skipped = sorted_alerts.skipped
-    runs = _json([_run(entry, names) for entry in filed[:MOST_LISTED]])
     return (
-        f'{{"received":{len(notification.alerts)},"runs":{runs},"runs_total":{len(filed)},'
+        f'{{"received":{len(notification.alerts)},'
+        f'"runs":[{",".join(_runs(filed[:MOST_LISTED], names))}],"runs_total":{len(filed)},'
         f'"skipped":[{",".join(_skipped(skipped[:MOST_LISTED]))}],"skipped_total":{len(skipped)},'
         f'"truncated_alerts":{notification.truncated_alerts}}}'
     )
 
 
-def _run(filed: Filed, names: Mapping[str, str]) -> dict[str, Any]:
-    said = {"run": filed.run_id, "rule": filed.rule, "alertname": names.get(filed.episode, "")}
-    reason = {"reason": filed.reason} if filed.reason else {}
-    return {**said, "created": filed.created, **reason}
+def _runs(entries: Sequence[Filed], names: Mapping[str, str]) -> Iterator[str]:
+    """Each entry as JSON; what most have in common is written once."""
+    written: dict[tuple[str, str, bool, Reason | None], str] = {}
+    for entry in entries:
+        what = entry.rule, names.get(entry.episode, ""), entry.created, entry.reason
+        rest = written.get(what)
+        if rest is None:
+            said = {"rule": entry.rule, "alertname": what[1], "created": entry.created}
+            reason = {"reason": entry.reason} if entry.reason else {}
+            written[what] = rest = _json(said | reason)[1:]
+        yield f'{{"run":{_json(entry.run_id)},{rest}'
 
 
 def _skipped(entries: Sequence[SkippedAlert]) -> Iterator[str]:
