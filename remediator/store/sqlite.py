@@ -22,30 +22,35 @@ from remediator.store import filing, journal, reading, rulings
 from remediator.store.claims import Claims
 from remediator.store.opening import OpenJournal, open_journal
 from remediator.store.readers import Readers
-from remediator.store.writer import QUEUE_LIMIT, Writer, unavailable
+from remediator.store.writer import QUEUE_LIMIT, Told, Writer, unavailable
 
 
 class SQLiteStore:
     """The run journal of one process. Made by `open`."""
 
-    def __init__(self, path: Path, clock: Clock, opened: OpenJournal, readers: Readers, queue_limit: int) -> None:
+    def __init__(self, clock: Clock, opened: OpenJournal, readers: Readers, writer: Writer) -> None:
         self._clock = clock
         self._opened = opened
         self._readers = readers
-        self._writer = Writer(opened.db, path, queue_limit)
+        self._writer = writer
         self._claims = Claims()
         self._claiming = asyncio.Lock()
         self._closing: asyncio.Future[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path, clock: Clock, *, queue_limit: int = QUEUE_LIMIT) -> SQLiteStore:
+    async def open(
+        cls, path: Path, clock: Clock, *, queue_limit: int = QUEUE_LIMIT, told_commit: Told | None = None
+    ) -> SQLiteStore:
         """
         The journal at `path`, made if there is none. Every run that lives is claimable.
+
+        `told_commit` is told, on the event loop, the seconds of each durable commit.
 
         Raises StoreUnavailable where another process has it, it is damaged, or a newer version wrote it.
         """
         opened, readers = await asyncio.to_thread(_open, path)
-        return cls(path, clock, opened, readers, queue_limit)
+        writer = Writer(opened.db, path, queue_limit, clock=clock, told_commit=told_commit)
+        return cls(clock, opened, readers, writer)
 
     async def file(self, delivery: Delivery) -> Sequence[Filed]:
         return await self._writer.do(lambda db: filing.file_delivery(db, delivery))

@@ -17,8 +17,11 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from remediator.model.errors import StoreUnavailable
+from remediator.model.seams import Clock
 
 T = TypeVar("T")
+Told = Callable[[float], None]
+"""Told, on the event loop, how many seconds each transaction took until it was on disk."""
 Operation = Callable[[sqlite3.Connection], T]
 QUEUE_LIMIT = 5_000
 
@@ -36,10 +39,20 @@ def unavailable(path: Path, error: sqlite3.Error) -> StoreUnavailable:
 class Writer:
     """Owns the writing connection: it alone changes and checkpoints the file, and closes it in the end."""
 
-    def __init__(self, db: sqlite3.Connection, path: Path, queue_limit: int = QUEUE_LIMIT) -> None:
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        path: Path,
+        queue_limit: int = QUEUE_LIMIT,
+        *,
+        clock: Clock,
+        told_commit: Told | None = None,
+    ) -> None:
         self._db = db
         self._path = path
         self._limit = queue_limit
+        self._clock = clock
+        self._told_commit = told_commit
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Ticket] = deque()
         self._wake = threading.Condition()
@@ -74,8 +87,9 @@ class Writer:
 
     def _work(self) -> None:
         while group := self._next_group():
-            self._commit(group)
-            self._answer(group)
+            began = self._clock.monotonic()
+            is_stored = self._commit(group)
+            self._answer(group, self._clock.monotonic() - began if is_stored else None)
         self._close_connection()
 
     def _next_group(self) -> list[_Ticket]:
@@ -86,7 +100,8 @@ class Writer:
             self._queue.clear()
             return group
 
-    def _commit(self, group: list[_Ticket]) -> None:
+    def _commit(self, group: list[_Ticket]) -> bool:
+        """Whether there was a commit; without one nothing of the group is stored."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             for ticket in group:
@@ -97,6 +112,8 @@ class Writer:
             self._undo()
             for ticket in group:
                 ticket.error = ticket.error or unavailable(self._path, error)
+            return False
+        return True
 
     def _undo(self) -> None:
         if not self._db.in_transaction:
@@ -107,9 +124,11 @@ class Writer:
             # SQLite has rolled back already; the next BEGIN tells if the connection is still of use.
             return
 
-    def _answer(self, group: list[_Ticket]) -> None:
+    def _answer(self, group: list[_Ticket], seconds: float | None) -> None:
         try:
             self._loop.call_soon_threadsafe(_resolve, group)
+            if self._told_commit is not None and seconds is not None:
+                self._loop.call_soon_threadsafe(self._told_commit, seconds)
         except RuntimeError:
             # The loop is closed: nobody waits any more, and what was committed stays committed.
             return

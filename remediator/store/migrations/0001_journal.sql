@@ -7,6 +7,7 @@ CREATE TABLE deliveries (
     id          INTEGER PRIMARY KEY,
     received_at TEXT NOT NULL,
     sender      TEXT NOT NULL,
+    is_packed   INTEGER NOT NULL CHECK (is_packed IN (0, 1)),    -- whether `body` is the zlib stream of what came
     body        BLOB NOT NULL
 ) STRICT;
 CREATE INDEX deliveries_by_age ON deliveries (received_at);

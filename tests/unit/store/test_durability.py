@@ -179,14 +179,15 @@ async def test_a_full_disk_refuses_and_loses_nothing(path: Path) -> None:
 
 async def test_a_full_database_refuses_and_loses_nothing(path: Path) -> None:
     """At SQLite's own page limit the call raises, chained; with a higher limit it goes on."""
+    large = random.Random(1).randbytes(1_000_000)
     store = await opened(path)
     try:
         await store.file(delivery("run-1"))
         await store._writer.do(lambda db: db.execute("PRAGMA max_page_count = 40").fetchall())
         with pytest.raises(StoreUnavailable, match="full") as told:
-            await store.file(delivery("run-2", b"x" * 1_000_000))
+            await store.file(delivery("run-2", large))
         await store._writer.do(lambda db: db.execute("PRAGMA max_page_count = 1000000").fetchall())
-        await store.file(delivery("run-3", b"x" * 1_000_000))
+        await store.file(delivery("run-3", large))
 
         assert isinstance(told.value.__cause__, sqlite3.OperationalError)
         assert await run_ids(store) == {"run-1", "run-3"}
