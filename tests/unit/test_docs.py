@@ -225,7 +225,7 @@ def checked(*command: str | Path) -> str:
 @pytest.mark.real("promtool")
 def test_every_alert_in_the_documentation_is_valid(tmp_path: Path) -> None:
     """promtool accepts the groups of rules that a reader is shown."""
-    shown = [text for page in PAGES for text in fences(page, "yaml") if "groups" in yaml.safe_load(text)]
+    shown = [text for page in PAGES for text in fences(page, "yaml") if text.startswith("groups:")]
     assert shown
     for number, text in enumerate(shown):
         path = tmp_path / f"{number}.yaml"
