@@ -72,9 +72,7 @@ async def test_what_is_not_there_is_not_found(etcd, labels, told):
 
 
 @pytest.mark.parametrize("label", ["pod", "statefulset", "job"])
-@pytest.mark.parametrize(
-    "name", ["../..", "..", "%2e%2e", "my-etcd?x", "MY-ETCD", "a\x00b", "m\u2024y", "a" * 254]
-)
+@pytest.mark.parametrize("name", ["../..", "..", "%2e%2e", "my-etcd?x", "MY-ETCD", "a\x00b", "m\u2024y", "a" * 254])
 async def test_what_is_no_name_is_never_asked_for(etcd, label, name):
     """The cluster hears nothing of it, and the detail shows no control character and not all of it."""
     etcd.cluster.fail("get", AssertionError("the cluster was asked"))
