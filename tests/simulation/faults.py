@@ -35,6 +35,9 @@ WINDOWS = (
     "reads-html",
     "reads-lost",
     "reads-hang",
+    "writes-500",
+    "writes-429",
+    "writes-lost",
     "logs-500",
     "logs-gone",
     "mute",
@@ -149,6 +152,8 @@ class Troubles:
     rng: random.Random
     reads_until: float = 0.0
     reads_answer: str = "500"
+    writes_until: float = 0.0
+    writes_answer: str = "500"
     logs_until: float = 0.0
     logs_answer: str = "500"
     muted: dict[str, float] = field(default_factory=dict)
@@ -158,6 +163,8 @@ class Troubles:
         return self._spoilt(number, "commit", AT_COMMIT)
 
     def of_write(self, number: int) -> str | None:
+        if self.now() < self.writes_until:
+            return self.writes_answer
         return self._spoilt(number, "send", AT_WRITE)
 
     def of_read(self, path: str) -> str | None:

@@ -145,6 +145,9 @@ class People:
             world.crash("crash") if fault.name == "crash" else world.stop()
         elif name == "reads":
             world.troubles.reads_until, world.troubles.reads_answer = world.loop.time() + fault.lasting, kind
+        elif name == "writes":
+            spoilt = "lost" if kind == "lost" else f"refuse-{kind}"
+            world.troubles.writes_until, world.troubles.writes_answer = world.loop.time() + fault.lasting, spoilt
         elif name == "logs":
             self._lose_logs(fault, kind)
         elif name == "freeze":

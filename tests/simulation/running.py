@@ -15,7 +15,8 @@ from tests.simulation.checker import Violation, check
 from tests.simulation.faults import Scene, draw
 from tests.simulation.loop import Stuck, VirtualLoop, run_in
 from tests.simulation.planted import PLANTED, Planted
-from tests.simulation.world import Seams, World
+from tests.simulation.service import Seams
+from tests.simulation.world import World
 
 MOST_SEEDS = 40
 """Within which a planted bug must be found."""

@@ -12,87 +12,35 @@ import asyncio
 import functools
 import json
 import random
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from remediator import guards, systems
 from remediator.dispatch import Dispatcher
-from remediator.endpoints.http import HttpEndpointView, PermittedEndpoint
 from remediator.kube.client import KubeClient
 from remediator.kube.requests import Requests
 from remediator.model.ledger import Delivery, Switch
 from remediator.model.objects import POD
-from remediator.model.rules import Limit, Rule
+from remediator.model.rules import Limit
 from remediator.model.runs import Run
-from remediator.model.seams import Guard, ReadAccess, WriteAccess
-from remediator.model.verdicts import Permit
 from remediator.practice.cluster import PracticeCluster
 from remediator.practice.etcd_runtime import SimulatedRuntime
 from remediator.practice.routing import Router
 from remediator.receiver.parsing import read_notification
-from remediator.rulebook import load as load_rules
 from remediator.runs.desk import Bounds, Desk
 from remediator.runs.worker import Worker
 from remediator.store.memory import MemoryStore
-from tests.simulation.doors import History, Journal, SimBackups, SimCaller, SimTransport
+from tests.simulation.doors import SimCaller, SimTransport
 from tests.simulation.faults import Fault, Scene, Troubles, acts, describe
+from tests.simulation.journal import History, Journal, SimBackups
 from tests.simulation.loop import LIFE, CountedIds, Life, VirtualClock, VirtualLoop
 from tests.simulation.people import People
+from tests.simulation.service import PROTECTED, Seams, SimAccess, notification, shipped_rule
 
-RULES = Path(__file__).parents[2] / "rules" / "etcd" / "member-removed.yaml"
-PROTECTED = ("kube-*", "default")
 AFTERMATH = 40.0
 """Seconds after the last run's end in which what was on its way may still arrive."""
-
-
-@functools.cache
-def shipped_rule(max_members: int) -> Rule:
-    """The shipped rule, allowed to act, and a little less patient so that a simulation is short."""
-    text = yaml.safe_load(RULES.read_text("utf-8"))
-    text |= {"mode": "auto", "patience": "4m", "verify": {"within": "8m", "steady_for": "30s", "every": "10s"}}
-    text["remedy"]["with"] = {"max_members": max_members, "member_timeout": "5m"}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rule.yaml"
-        path.write_text(yaml.safe_dump(text, sort_keys=False))
-        book = load_rules([path], systems.discover(), protected=PROTECTED)
-    assert not book.problems, book.problems
-    return book.rules[0]
-
-
-@dataclass
-class Seams:
-    """Where a planted bug enters: each wraps what the service is handed. As they stand, they change nothing."""
-
-    store: Callable[[Any], Any] = lambda store: store
-    transport: Callable[[Any], Any] = lambda transport: transport
-    access: Callable[[Any], Any] = lambda access: access
-    guards: Callable[[Sequence[Guard]], Sequence[Guard]] = lambda all_of_them: all_of_them
-    systems: Callable[[Any], Any] = lambda known: known
-    rule: Callable[[Rule], Rule] = lambda rule: rule
-
-
-@dataclass(frozen=True)
-class SimAccess:
-    """As `app.Access`, over the doors of this process."""
-
-    kube: KubeClient
-    caller: Any
-    backups: SimBackups
-    clock: VirtualClock
-
-    def read(self) -> ReadAccess:
-        return ReadAccess(self.kube.view(), HttpEndpointView(self.caller), self.backups, self.clock)
-
-    def write(self, permit: Permit) -> WriteAccess:
-        endpoint = PermittedEndpoint(self.caller, permit, self.clock)
-        return WriteAccess(permit.run_id, self.kube.bind(permit), endpoint, self.backups, self.clock)
 
 
 class World:
@@ -223,12 +171,14 @@ class World:
 
     async def deliver(self, alerts: Sequence[dict[str, Any]]) -> None:
         """One notification, sent again until it is acknowledged, as Alertmanager does after a 5xx."""
-        body = json.dumps(_notification(alerts)).encode()
+        body = json.dumps(notification(alerts)).encode()
         while self.is_open:
             handling = self._handling(body)
             if handling is not None:
                 await asyncio.wait({handling})
-                if not handling.cancelled() and handling.exception() is None:
+                if not handling.cancelled() and (problem := handling.exception()) is not None:
+                    self.history.note("not-taken", error=repr(problem))
+                elif not handling.cancelled():
                     self.history.note(
                         "acknowledged", alerts=[{k: a[k] for k in ("status", "labels", "startsAt")} for a in alerts]
                     )
@@ -335,19 +285,3 @@ class World:
                 self.history.note("leader", has=has)
                 had = has
             await self.clock.sleep(0.5)
-
-
-def _notification(alerts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    firing = any(alert["status"] == "firing" for alert in alerts)
-    return {
-        "version": "4",
-        "groupKey": "{}:{}",
-        "truncatedAlerts": 0,
-        "status": "firing" if firing else "resolved",
-        "receiver": "remediator",
-        "groupLabels": {},
-        "commonLabels": {},
-        "commonAnnotations": {},
-        "externalURL": "",
-        "alerts": list(alerts),
-    }

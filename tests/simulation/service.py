@@ -1,0 +1,88 @@
+"""
+The pieces of the real service that a simulation assembles, and the seams through which a planted bug may enter.
+
+In: the doors of one process. Out: the shipped rule, access to cluster and members, the body of a notification.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from remediator import systems
+from remediator.endpoints.http import HttpEndpointView, PermittedEndpoint
+from remediator.kube.client import KubeClient
+from remediator.model.rules import Rule
+from remediator.model.seams import Guard, ReadAccess, WriteAccess
+from remediator.model.verdicts import Permit
+from remediator.rulebook import load as load_rules
+from tests.simulation.journal import SimBackups
+from tests.simulation.loop import VirtualClock
+
+RULES = Path(__file__).parents[2] / "rules" / "etcd" / "member-removed.yaml"
+PROTECTED = ("kube-*", "default")
+
+
+@functools.cache
+def shipped_rule(max_members: int) -> Rule:
+    """The shipped rule, allowed to act, and a little less patient so that a simulation is short."""
+    text = yaml.safe_load(RULES.read_text("utf-8"))
+    text |= {"mode": "auto", "patience": "4m", "verify": {"within": "8m", "steady_for": "30s", "every": "10s"}}
+    text["remedy"]["with"] = {"max_members": max_members, "member_timeout": "5m"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rule.yaml"
+        path.write_text(yaml.safe_dump(text, sort_keys=False))
+        book = load_rules([path], systems.discover(), protected=PROTECTED)
+    assert not book.problems, book.problems
+    return book.rules[0]
+
+
+@dataclass
+class Seams:
+    """Where a planted bug enters: each wraps what the service is handed. As they stand, they change nothing."""
+
+    store: Callable[[Any], Any] = lambda store: store
+    transport: Callable[[Any], Any] = lambda transport: transport
+    access: Callable[[Any], Any] = lambda access: access
+    guards: Callable[[Sequence[Guard]], Sequence[Guard]] = lambda all_of_them: all_of_them
+    systems: Callable[[Any], Any] = lambda known: known
+    rule: Callable[[Rule], Rule] = lambda rule: rule
+
+
+@dataclass(frozen=True)
+class SimAccess:
+    """As `app.Access`, over the doors of this process."""
+
+    kube: KubeClient
+    caller: Any
+    backups: SimBackups
+    clock: VirtualClock
+
+    def read(self) -> ReadAccess:
+        return ReadAccess(self.kube.view(), HttpEndpointView(self.caller), self.backups, self.clock)
+
+    def write(self, permit: Permit) -> WriteAccess:
+        endpoint = PermittedEndpoint(self.caller, permit, self.clock)
+        return WriteAccess(permit.run_id, self.kube.bind(permit), endpoint, self.backups, self.clock)
+
+
+def notification(alerts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    firing = any(alert["status"] == "firing" for alert in alerts)
+    return {
+        "version": "4",
+        "groupKey": "{}:{}",
+        "truncatedAlerts": 0,
+        "status": "firing" if firing else "resolved",
+        "receiver": "remediator",
+        "groupLabels": {},
+        "commonLabels": {},
+        "commonAnnotations": {},
+        "externalURL": "",
+        "alerts": list(alerts),
+    }

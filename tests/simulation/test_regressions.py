@@ -1,0 +1,43 @@
+"""What the simulation has found, kept as scenes of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.simulation.faults import Fault, draw
+from tests.simulation.running import Result, run_scene
+
+ADDS_LEARNER, PROMOTES = 2, 5
+"""Which of the writes of a plain image's run these are."""
+
+
+def run_with(cluster: str, *faults: Fault) -> Result:
+    scene = replace(draw(0, cluster=cluster), faults=faults, resolved_first=False, relapses=False, copies=1)
+    return run_scene(scene, keep=True)
+
+
+def sent(result: Result) -> int:
+    return sum(entry["what"] == "sent" for entry in result.history)
+
+
+def ends(result: Result) -> list[str]:
+    return [run["reason"] for run in result.history[-1]["runs"].values()]
+
+
+@pytest.mark.parametrize("answer", ["applied-500", "applied-503", "applied-html", "applied-lost"])
+@pytest.mark.parametrize("number", [ADDS_LEARNER, PROMOTES])
+def test_a_membership_change_whose_answer_proves_nothing_is_looked_for(number: int, answer: str) -> None:
+    """etcd has done it and a 5xx came back: it is journalled as done, and done once."""
+    result = run_with("plain", Fault(answer, "send", number))
+    assert (result.violations, ends(result), sent(result)) == ((), ["cured"], 5)
+
+
+@pytest.mark.parametrize("cluster", ["three", "plain"])
+@pytest.mark.parametrize("answer", ["writes-500", "writes-lost"])
+def test_a_server_that_takes_no_write_is_not_hammered(cluster: str, answer: str) -> None:
+    """Twenty seconds without a write that arrives cost a handful of attempts, and the run is cured all the same."""
+    result = run_with(cluster, Fault(answer, "send", 1, 20.0))
+    assert (result.violations, ends(result)) == ((), ["cured"])
+    assert sent(result) <= 10
