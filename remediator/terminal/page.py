@@ -35,10 +35,11 @@ def _page(run: Mapping[str, Any], paint: Paint, width: int) -> Iterator[str]:
 
 def _head(run: Mapping[str, Any], paint: Paint, width: int) -> Iterator[str]:
     state = paint(run["state"], STATES.get(run["state"], "bold"))
-    yield f"{paint(run['id'], 'bold')}  {state}  {run['reason'] or ''}"
-    yield f"  rule    {run['rule']}"
-    yield f"  alert   {run['alertname']}, firing since {run.get('starts_at', '')}"
-    yield f"  target  {run['target'] or 'not found'}"
+    yield f"{paint(run['id'], 'bold')}  {state}  {run['reason'] or ''}".rstrip()
+    firing = f"{run['alertname']}, firing since {run.get('starts_at', '')}"
+    yield from wrap(run["rule"], width, "  rule    ", "          ")
+    yield from wrap(firing, width, "  alert   ", "          ")
+    yield from wrap(run["target"] or "not found", width, "  target  ", "          ")
     if run["detail"]:
         yield from wrap(run["detail"], width, "  result  ", "          ")
     if run.get("resolved_at"):

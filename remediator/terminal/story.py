@@ -59,12 +59,13 @@ class Story:
         run = report.run
         yield ""
         yield self._paint("Alert", "head")
-        yield f"  {run.labels.get('alertname', '')}  {run.labels.get('namespace', '')}/{run.labels.get('pod', '')}"
-        yield f"  admitted as {run.id} by rule {run.rule}"
+        where = f"{run.labels.get('namespace', '')}/{run.labels.get('pod', '')}"
+        yield from wrap(f"{run.labels.get('alertname', '')}  {where}", self._width, "  ", "    ")
+        yield from wrap(f"admitted as {run.id} by rule {run.rule}", self._width, "  ", "    ")
 
     @_tell.register
     def _(self, report: Located) -> Iterator[str]:
-        yield f"  target {report.run.target}"
+        yield from wrap(f"target {report.run.target}", self._width, "  ", "    ")
 
     @_tell.register
     def _(self, report: Diagnosed) -> Iterator[str]:
