@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -161,7 +162,7 @@ def runs_show(run_id: str, url: str, token_file: Path, output: str) -> None:
     from remediator.terminal.operator import Operator
     from remediator.terminal.page import whole_run
 
-    answer = asyncio.run(Operator(url, token_file).get(f"/api/v1/runs/{run_id}", []))
+    answer = asyncio.run(Operator(url, token_file).get(f"/api/v1/runs/{quote(run_id, safe='')}", []))
     if output == "table":
         click.echo(whole_run(answer))
     else:
@@ -203,7 +204,7 @@ def unfreeze(url: str, token_file: Path, why: str, by: str) -> None:
 @_service_options
 def arm(rule: str, url: str, token_file: Path, why: str, by: str) -> None:
     """Let a rule act as its mode says."""
-    _switch(f"/api/v1/rules/{rule}/arm", url, token_file, why, by, f"{rule} is armed")
+    _switch(f"/api/v1/rules/{quote(rule, safe='')}/arm", url, token_file, why, by, f"{rule} is armed")
 
 
 @cli.command()
@@ -212,7 +213,9 @@ def arm(rule: str, url: str, token_file: Path, why: str, by: str) -> None:
 @_service_options
 def disarm(rule: str, url: str, token_file: Path, why: str, by: str) -> None:
     """Make a rule observe only, whatever its mode says."""
-    _switch(f"/api/v1/rules/{rule}/disarm", url, token_file, why, by, f"{rule} is disarmed: it observes")
+    _switch(
+        f"/api/v1/rules/{quote(rule, safe='')}/disarm", url, token_file, why, by, f"{rule} is disarmed: it observes"
+    )
 
 
 def _print(rows: Any, form: str, columns: list[str]) -> None:
