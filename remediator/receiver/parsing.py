@@ -38,7 +38,7 @@ def read_notification(body: bytes) -> Notification:
 
 # --- quickly -----------------------------------------------------------------------------------------------
 
-_ESCAPED_COLON = re.compile(rb"\\\\u003[aA]")
+_ESCAPED_COLON = re.compile(rb"\\u003[aA]")
 
 
 def _read_quickly(body: bytes) -> Notification | None:

@@ -126,9 +126,9 @@ class Writer:
 
     def _answer(self, group: list[_Ticket], seconds: float | None) -> None:
         try:
-            self._loop.call_soon_threadsafe(_resolve, group)
             if self._told_commit is not None and seconds is not None:
                 self._loop.call_soon_threadsafe(self._told_commit, seconds)
+            self._loop.call_soon_threadsafe(_resolve, group)
         except RuntimeError:
             # The loop is closed: nobody waits any more, and what was committed stays committed.
             return

@@ -169,6 +169,27 @@ def test_what_is_no_notification_is_refused_in_words(body: bytes, words: str) ->
     assert len(str(refused.value)) < 200
 
 
+@pytest.mark.parametrize("hidden", ['"a\\u003ab"', '"a\\u003Ab"', '"a:b"', '"a"', '":"', '{"x": "y"}'])
+def test_a_repeated_key_is_found_whatever_it_hides(hidden: str) -> None:
+    """Neither a colon in a text nor an escaped one makes up for the member that was hidden."""
+    for escaped in ("", "\\u003a", "\\u003A", "\\u003a\\u003a"):
+        labels = f'{{"alertname": {hidden}, "alertname": "A{escaped}"}}'
+        body = json.dumps(GOOD).replace('{"alertname": "A"}', labels).encode()
+        with pytest.raises(BadNotification, match="a key is there twice"):
+            read_notification(body)
+
+
+@pytest.mark.parametrize("name", ALL_BODIES)
+def test_a_field_more_changes_nothing(name: str) -> None:
+    """What is read from a real body is the same however it is written."""
+    body = capture(name)
+    told = json.loads(body)
+    expected = read_notification(body)
+    assert len(expected.alerts) == len(told["alerts"])
+    for written in (json.dumps({**told, "new": 1}), json.dumps(told, indent=2), json.dumps(told, ensure_ascii=False)):
+        assert read_notification(written.encode()) == expected
+
+
 # --- anything at all, over HTTP ----------------------------------------------------------------------------
 
 JSON = st.recursive(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import zlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -236,3 +237,36 @@ async def test_closing_carries_out_what_was_asked(tmp_path: Path) -> None:
     again = await SQLiteStore.open(tmp_path / "journal.db", StandingClock())
     assert await run_ids(again) == {f"run-{n}" for n in range(10)}
     await again.close()
+
+
+async def test_each_commit_is_told_with_its_seconds(tmp_path: Path) -> None:
+    """On the event loop, before whoever waits is answered; a group is one commit, and what fails is none."""
+    told: list[tuple[float, str]] = []
+
+    def hear(seconds: float) -> None:
+        told.append((seconds, threading.current_thread().name))
+
+    store = await SQLiteStore.open(tmp_path / "journal.db", StandingClock(), told_commit=hear)
+    try:
+        async with Plug(store):
+            group = [store._writer.submit(lambda db: db.total_changes) for _ in range(5)]
+        await asyncio.gather(*group)
+        await store._writer.do(lambda db: db.execute("PRAGMA query_only = ON").fetchall())
+        with pytest.raises(StoreUnavailable):
+            await store._writer.do(lambda db: db.execute("ROLLBACK").fetchall())
+    finally:
+        await store.close()
+
+    assert told == [(0.0, threading.main_thread().name)] * 3
+
+
+@pytest.mark.parametrize("size", [2, 100_000])
+async def test_a_body_is_kept_as_it_came(store: SQLiteStore, size: int) -> None:
+    """A long one is packed and says so; unpacked it is the same bytes."""
+    body = bytes(range(256)) * (size // 256 + 1)
+    await store.file(Delivery(NOON, body, "test"))
+
+    ask = "SELECT is_packed, body FROM deliveries"
+    is_packed, kept = await store._writer.do(lambda db: db.execute(ask).fetchone())
+    assert (zlib.decompress(kept) if is_packed else kept) == body
+    assert bool(is_packed) == (len(body) > 4096)
