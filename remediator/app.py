@@ -32,7 +32,7 @@ from remediator.logs import LogObserver, complain
 from remediator.metrics import LiveState, Metrics
 from remediator.model.alerts import Notification
 from remediator.model.errors import ConfigError, StoreUnavailable
-from remediator.model.ledger import Delivery, Filed, RunFilter
+from remediator.model.ledger import FREEZE, Delivery, Filed, RunFilter, arm_switch
 from remediator.model.objects import NAMESPACE, NODE, POD, ObjectRef
 from remediator.model.rules import Limit, Rule
 from remediator.model.runs import FINAL, RunState
@@ -296,8 +296,8 @@ async def _live_state(running: Service) -> LiveState:
         key = (run.rule, str(run.state))
         active[key] = active.get(key, 0) + 1
     on = {switch.name for switch in await running.store.switches() if switch.on}
-    armed = {rule.name: f"arm:{rule.name}" in on for rule in running.rules.loaded}
-    return LiveState(active, armed, "freeze" in on)
+    armed = {rule.name: arm_switch(rule.name) in on for rule in running.rules.loaded}
+    return LiveState(active, armed, FREEZE in on)
 
 
 async def _keep_house(running: Service, clock: Clock) -> None:

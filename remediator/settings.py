@@ -118,7 +118,7 @@ class Kubernetes(Section):
     server: str = ""
     token_file: Path | None = None
     ca_file: Path | None = None
-    request_timeout_seconds: Seconds = 10
+    request_timeout_seconds: Annotated[float, Field(gt=0, le=15, allow_inf_nan=False)] = 10
     pods_on_loopback: bool = False
     """Only for a practice cluster, whose pods answer on 127.x; on a real one such an address is never asked."""
 

@@ -66,7 +66,10 @@ def refusal(asked: Asked, answer: Answer) -> RemoteError:
         return _absence(asked, answer, words)
     if status == 409:
         return Conflict(bounded(words))
-    if status in (401, 403):
+    if status == 401:
+        # refused before anything was applied; the token file is read again for the next request
+        return Temporary(bounded(f"{words}; is the service's token still valid?"), after=5.0)
+    if status == 403:
         return Forbidden(bounded(words))
     if status == 429:
         return Temporary(bounded(words), after=retry_after(answer))

@@ -14,6 +14,14 @@ from remediator.model.rules import Limit
 from remediator.model.runs import Run, RunState
 from remediator.model.verdicts import Reason
 
+FREEZE = "freeze"
+"""The switch that stops every write."""
+
+
+def arm_switch(rule: str) -> str:
+    """The switch that lets a rule act as its mode says."""
+    return f"arm:{rule}"
+
 
 @dataclass(frozen=True)
 class Candidate:

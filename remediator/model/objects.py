@@ -85,3 +85,9 @@ class ObjectRef:
 
     def any_incarnation(self) -> ObjectRef:
         return replace(self, uid="")
+
+
+def is_ready(pod: Manifest) -> bool:
+    """Whether the pod's Ready condition is True; absent is not ready."""
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

@@ -2,7 +2,8 @@
 A remediation rule, already validated: which alerts, where, what must be true, what to do, how it is held back.
 
 Built only by the rulebook. Matchers and conditions arrive compiled (`accepts`, `evaluate`), so that asking
-them needs no library here. A rule's `revision` is the hash of its file's text: a run is pinned to it.
+them needs no library here. A rule's `revision` is the hash of its file's text;
+a plan names the one it was made under.
 """
 
 from __future__ import annotations

@@ -98,7 +98,11 @@ class Endpoint(EndpointView, Protocol):
 
 
 class Backups(Protocol):
-    """Files that a run must have before it destroys anything. Mode 0600, written whole or not at all."""
+    """
+    Files that a run must have before it destroys anything. Mode 0600, written whole or not at all.
+
+    Raises Temporary when the disk refuses: a run waits for it no longer than for a cluster.
+    """
 
     @property
     def is_configured(self) -> bool: ...
@@ -108,7 +112,7 @@ class Backups(Protocol):
         ...
 
     async def find(self, run_id: str, name: str) -> BackupRecord | None:
-        """The saved file, its hash computed again now; None if there is none."""
+        """The saved file with the hash of what is on disk; None if there is none."""
         ...
 
 

@@ -19,7 +19,7 @@ from remediator.model.reports import GuardsAnswered
 from remediator.model.rules import Limit, Mode, Rule
 from remediator.model.runs import Run
 from remediator.model.seams import Facts, Guard
-from remediator.model.verdicts import GuardAnswer, Reason, Refuse, Verdict, strictest
+from remediator.model.verdicts import Allow, Ask, GuardAnswer, Hold, Reason, Refuse, Verdict, strictest
 from remediator.runs.desk import Desk
 
 PAUSE = "remediator.dev/pause"
@@ -33,9 +33,12 @@ def ask_all(guards: Sequence[Guard], facts: Facts) -> tuple[GuardAnswer, ...]:
 
 def _ask(guard: Guard, facts: Facts) -> Verdict:
     try:
-        return guard(facts)
+        verdict: object = guard(facts)
     except Exception as error:  # noqa: BLE001 - a guard that raises refuses
         return Refuse(Reason.GUARD_FAILED, f"guard {guard.name} failed: {type(error).__name__}: {error}")
+    if isinstance(verdict, Allow | Hold | Ask | Refuse):
+        return verdict
+    return Refuse(Reason.GUARD_FAILED, f"guard {guard.name} answered {verdict!r}, which is no verdict")
 
 
 def binding(answers: Sequence[GuardAnswer]) -> Verdict:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from remediator.model.errors import (
@@ -19,6 +19,7 @@ from remediator.model.errors import (
     Conflict,
     Forbidden,
     IllegalMove,
+    NotFound,
     Permanent,
     PermitRefused,
     RemoteError,
@@ -34,12 +35,12 @@ from remediator.model.systems import AlreadyDone, AnySystem, Blocked, Done, Fail
 from remediator.model.verdicts import Allow, Ask, Hold, Permit, Reason, Refuse, Verdict
 from remediator.runs.asking import ask_guards
 from remediator.runs.desk import Desk
-from remediator.runs.looking import Look, look, still_required
+from remediator.runs.looking import Look, look, still_required, unmet
 from remediator.runs.moving import advance, ask_person, at_recheck, hold, refuse, stop
 from remediator.runs.recovering import Settled, settle, settle_interrupted
 
-STOPPING = 15.0
-"""Seconds a stop waits for a write's answer: longer than any single request may take."""
+STOPPING = 20.0
+"""Seconds a stop waits for a write's answer: longer than any single request may take (at most 15)."""
 LONGEST_PAUSE = 15.0
 """Seconds at most before a write that was lost is attempted anew; the first pauses are shorter."""
 LOOKS = 3
@@ -51,7 +52,6 @@ class NotSent:
     """The call was refused before it could take effect: proven not applied."""
 
     why: str
-    conflict: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _attempts_spent(desk: Desk, step: Step, attempts: list[StepRecord]) -> str:
     """Why this step may not be tried again; "" when it may."""
     if any(r.state is StepState.FAILED for r in attempts):
         return f"step {step.seq} ({step.verb}) has failed: {attempts[-1].detail}"
-    if attempts and desk.clock.now() >= attempts[0].deadline:
+    if step.is_write and attempts and desk.clock.now() >= attempts[0].deadline:
         return f"step {step.seq} ({step.verb}) ran out of time: {attempts[-1].detail}"
     conflicts = [r for r in attempts if r.state is StepState.NOT_APPLIED and r.detail.startswith("conflict")]
     if len(conflicts) > desk.bounds.conflicts:
@@ -114,9 +114,6 @@ def _attempts_spent(desk: Desk, step: Step, attempts: list[StepRecord]) -> str:
 
 
 async def _attempt(desk: Desk, run: Run, step: Step, verb: Verb, attempts: list[StepRecord]) -> Run:
-    seen = await _fresh_look(desk, run, step) if step.is_write else None
-    if isinstance(seen, Hold | Refuse):
-        return await _obey(desk, run, seen)
     prepared = await verb.prepare(desk.access.read(), run.id, step)
     if isinstance(prepared, Blocked):
         return await _obey(desk, run, _verdict_on(prepared))
@@ -124,11 +121,11 @@ async def _attempt(desk: Desk, run: Run, step: Step, verb: Verb, attempts: list[
     record = _record(desk, run, step, len(attempts) + 1, deadline)
     if isinstance(prepared, AlreadyDone):
         return await _journal_as_done(desk, run, step, record, prepared)
-    asked_at = desk.clock.monotonic()
-    if seen is not None:
-        _, verdict = await ask_guards(desk, run, step, seen.at)
+    if step.is_write:
+        verdict = await _second_look(desk, run, step)
         if not isinstance(verdict, Allow):
             return await _obey(desk, run, verdict)
+    asked_at = desk.clock.monotonic()
     record = replace(record, intent=prepared.intent, started_at=desk.clock.now())
     return await _send(desk, run, step, verb, _Attempt(record, prepared, asked_at))
 
@@ -153,18 +150,27 @@ def _record(desk: Desk, run: Run, step: Step, attempt: int, deadline: datetime) 
     )
 
 
+async def _second_look(desk: Desk, run: Run, step: Step) -> Verdict:
+    """Right before a write: the evidence once more, and every guard once more."""
+    seen = await _fresh_look(desk, run, step)
+    if isinstance(seen, Hold | Refuse):
+        return seen
+    _, verdict = await ask_guards(desk, run, step, seen.at)
+    return verdict
+
+
 async def _fresh_look(desk: Desk, run: Run, step: Step) -> Look | Hold | Refuse:
     """The evidence this step rests on, seen just now. What no longer holds refuses; what is not known holds."""
     rule = desk.rule(run.rule)
     system = desk.systems.get(rule.system) if rule else None
-    if system is None:
+    if rule is None or system is None:
         return Refuse(Reason.RULE_GONE, f"rule {run.rule} is no longer loaded")
     for _ in range(LOOKS):
         seen = await look(desk, run, system)
-        lacking = still_required(step, seen)
+        lacking = still_required(step, seen) or (None if run.touched else unmet(seen, rule, system, run.labels))
         if lacking is not None:
             break
-        if desk.clock.now() - seen.at <= desk.bounds.evidence_max_age / 2:
+        if timedelta(0) <= desk.clock.now() - seen.at <= desk.bounds.evidence_max_age / 2:
             return seen
     else:
         return at_recheck(desk, Reason.EVIDENCE_STALE, "a look takes longer than its evidence stays fresh")
@@ -205,17 +211,29 @@ async def _send(desk: Desk, run: Run, step: Step, verb: Verb, attempt: _Attempt)
         attempt.asked_at + desk.bounds.permit_seconds,
     )
     attempted = _call_and_settle(desk, run, step, verb, record, desk.access.write(permit))
-    return await (_uninterrupted(attempted) if step.is_write else attempted)
+    run, pause = await (_uninterrupted(attempted) if step.is_write else attempted)
+    await desk.clock.sleep(pause)
+    return run
 
 
 async def _call_and_settle(
     desk: Desk, run: Run, step: Step, verb: Verb, record: StepRecord, access: WriteAccess
-) -> Run:
+) -> tuple[Run, float]:
+    """The run with the call's outcome journalled, and how long to pause before anything else."""
     answered = await _call_until_answered(desk, access, step, verb, record)
-    return await _after(desk, run, step, verb, record, answered)
+    after = await _after(desk, run, step, verb, record, answered)
+    return after, _pause(after, record, answered)
 
 
-async def _uninterrupted(attempted: Coroutine[Any, Any, Run]) -> Run:
+def _pause(run: Run, record: StepRecord, answered: Answered) -> float:
+    """Seconds before anything else: as long as was asked for, and ever longer after a write that did not arrive."""
+    if isinstance(answered, Retry):
+        return answered.after
+    is_lost = isinstance(answered, Lost) and run.state is RunState.RUNNING and run.cursor <= record.seq
+    return min(2.0**record.attempt, LONGEST_PAUSE) if is_lost else 0.0
+
+
+async def _uninterrupted(attempted: Coroutine[Any, Any, tuple[Run, float]]) -> tuple[Run, float]:
     """Let a write that is on its way be answered and journalled before a stop takes effect."""
     task = asyncio.ensure_future(attempted)
     try:
@@ -228,18 +246,19 @@ async def _uninterrupted(attempted: Coroutine[Any, Any, Run]) -> Run:
 
 
 async def _call_until_answered(desk: Desk, access: WriteAccess, step: Step, verb: Verb, record: StepRecord) -> Answered:
-    """A writing verb is called once. A waiting one is asked again until it is done or out of time."""
-    waiting_for = "it was not asked in time"
+    """
+    A writing verb is called once. A waiting one is asked again until it is done or out of time.
+
+    It is asked at least once: after a long outage what it waited for may long be there.
+    """
     while True:
+        answered = await _call(desk, access, step, verb, record.intent)
+        if step.is_write or not isinstance(answered, Retry):
+            return answered
         left = (record.deadline - desk.clock.now()).total_seconds()
         if left <= 0:
-            return Failed(Reason.STEP_TIMED_OUT, f"not done within {step.timeout}; {waiting_for}")
-        answered = await _call(desk, access, step, verb, record.intent)
-        again = answered if isinstance(answered, Retry) and not step.is_write else None
-        if again is None:
-            return answered
-        waiting_for = again.detail
-        await desk.clock.sleep(min(again.after, left))
+            return Failed(Reason.STEP_TIMED_OUT, f"not done within {step.timeout}; {answered.detail}")
+        await desk.clock.sleep(min(answered.after, left))
 
 
 async def _call(desk: Desk, access: WriteAccess, step: Step, verb: Verb, intent: Mapping[str, Any]) -> Answered:
@@ -247,18 +266,10 @@ async def _call(desk: Desk, access: WriteAccess, step: Step, verb: Verb, intent:
     try:
         async with asyncio.timeout(step.timeout.total_seconds()):
             return await verb.apply(access, step, intent)
-    except Conflict as error:
-        return NotSent(f"conflict: {error}", conflict=True)
     except PermitRefused as error:
         return NotSent(f"permit: {error}")
-    except Temporary as error:
-        return Retry(error.after, str(error))
-    except AnswerLost as error:
-        return Lost(str(error))
-    except Forbidden as error:
-        return Failed(Reason.FORBIDDEN, str(error))
     except RemoteError as error:
-        return Lost(str(error)) if step.is_write else Failed(Reason.STEP_FAILED, str(error))
+        return _meaning(error, step)
     except TimeoutError:
         return Lost(f"{step.verb} did not answer within {step.timeout}")
     except (StoreUnavailable, IllegalMove):
@@ -267,23 +278,34 @@ async def _call(desk: Desk, access: WriteAccess, step: Step, verb: Verb, intent:
         return Lost(f"{step.verb} failed inside: {type(error).__name__}: {error}")
 
 
+def _meaning(error: RemoteError, step: Step) -> Answered:
+    """What an answer other than success says about the call: refused for now, refused for good, or unknown."""
+    match error:
+        case Conflict():
+            return NotSent(f"conflict: {error}")
+        case Temporary():
+            return Retry(error.after, str(error))
+        case AnswerLost():
+            return Lost(str(error))
+        case Forbidden():
+            return Failed(Reason.FORBIDDEN, str(error))
+        case NotFound() if step.is_write:
+            return Lost(str(error))  # gone: perhaps through this very call
+        case _:
+            return Failed(Reason.STEP_FAILED, str(error))
+
+
 async def _after(desk: Desk, run: Run, step: Step, verb: Verb, record: StepRecord, answered: Answered) -> Run:
     match answered:
         case Done(changed, detail):
             return await settle(desk, run, step, record, Settled(StepState.DONE, detail, changed=changed))
         case Retry(_, detail) | NotSent(detail):
-            run = await settle(desk, run, step, record, Settled(StepState.NOT_APPLIED, detail, changed=False))
-            after = answered.after if isinstance(answered, Retry) else 0.0
-            await desk.clock.sleep(after)
-            return run
+            return await settle(desk, run, step, record, Settled(StepState.NOT_APPLIED, detail, changed=False))
         case Failed(reason, detail):
             run = await settle(desk, run, step, record, Settled(StepState.FAILED, detail, changed=False))
             return await stop(desk, run, reason, f"step {step.seq} ({step.verb}): {detail}")
-        case Lost():
-            run = await _follow(desk, await settle_interrupted(desk, run, step, verb, record))
-            if run.state is RunState.RUNNING and run.cursor <= step.seq:
-                await desk.clock.sleep(min(2.0**record.attempt, LONGEST_PAUSE))  # it did not arrive: not at once again
-            return run
+        case Lost(why):
+            return await _follow(desk, await settle_interrupted(desk, run, step, verb, record, why))
 
 
 async def _follow(desk: Desk, recovered: Run | tuple[Run, Hold | Refuse]) -> Run:

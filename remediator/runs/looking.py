@@ -64,6 +64,12 @@ def _ask(condition: Condition, seen: Look, system: AnySystem, labels: Mapping[st
     )
 
 
+def unmet(seen: Look, rule: Rule, system: AnySystem, labels: Mapping[str, str]) -> Evidence | None:
+    """The first of the rule's own conditions that does not hold; None when all do."""
+    asked = (_ask(condition, seen, system, labels) for condition in rule.conditions)
+    return next((e for e in asked if not e.speaks_for_the_fault), None)
+
+
 def still_required(step: Step, seen: Look) -> Evidence | None:
     """The first piece of evidence a step rests on that no longer speaks for the fault; None when all do."""
     told = {e.probe: e for e in seen.evidence}

@@ -17,6 +17,8 @@ from remediator.model.verdicts import Ask, Hold, Reason, Refuse
 from remediator.runs.desk import Desk
 
 DEFAULT_PATIENCE = timedelta(minutes=15)
+HELD_AT = "held_at"
+"""Note of the step a run was held at: patience is for one place, and a step that was done since begins it anew."""
 
 
 async def advance(desk: Desk, run: Run, event: RunEvent, reason: Reason | None, detail: str, **changes: Any) -> Run:
@@ -35,12 +37,14 @@ async def advance(desk: Desk, run: Run, event: RunEvent, reason: Reason | None, 
 async def hold(desk: Desk, run: Run, held: Hold) -> Run:
     """Wait until `held.until`, or hand the run to a person when that is past the rule's patience."""
     now = desk.clock.now()
-    since = run.held_since or now
+    is_still_held = run.held_since is not None and run.notes.get(HELD_AT) == run.cursor
+    since = run.held_since if is_still_held and run.held_since else now
     deadline = since + _patience(desk, run)
     if held.until > deadline or now >= deadline:
         return await stop(desk, run, Reason.WAITED_TOO_LONG, f"{held.reason}: {held.detail}")
     due = max(held.until, now + timedelta(milliseconds=100))
-    return await advance(desk, run, RunEvent.HELD, held.reason, held.detail, held_since=since, due_at=due)
+    notes = {**run.notes, HELD_AT: run.cursor}
+    return await advance(desk, run, RunEvent.HELD, held.reason, held.detail, held_since=since, due_at=due, notes=notes)
 
 
 def _patience(desk: Desk, run: Run) -> timedelta:

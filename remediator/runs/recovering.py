@@ -47,22 +47,20 @@ async def settle(desk: Desk, run: Run, step: Step, record: StepRecord, outcome: 
 
 
 async def settle_interrupted(
-    desk: Desk, run: Run, step: Step, verb: Verb, record: StepRecord
+    desk: Desk, run: Run, step: Step, verb: Verb, record: StepRecord, why: str = "the process ended meanwhile"
 ) -> Run | tuple[Run, Hold | Refuse]:
     """The run with the step settled; or, where the world cannot tell yet, what to do meanwhile."""
     if record.effect is Effect.NONE:
-        outcome = Settled(StepState.NOT_APPLIED, "interrupted; it changes nothing and is run again", changed=False)
+        outcome = Settled(StepState.NOT_APPLIED, f"it changes nothing and is run again: {why}", changed=False)
         return await settle(desk, run, step, record, outcome)
     found = await _ask_the_world(desk, run, step, verb, record)
     if found is Found.DONE:
-        outcome = Settled(StepState.DONE, "seen to be done after an interruption", changed=True, by_probe=True)
+        outcome = Settled(StepState.DONE, f"seen to be done: {why}", changed=True, by_probe=True)
         return await settle(desk, run, step, record, outcome)
     if found is Found.NOT_DONE:
-        outcome = Settled(
-            StepState.NOT_APPLIED, "seen not to be done after an interruption", changed=False, by_probe=True
-        )
+        outcome = Settled(StepState.NOT_APPLIED, f"seen not to be done: {why}", changed=False, by_probe=True)
         return await settle(desk, run, step, record, outcome)
-    detail = f"cannot tell whether step {step.seq} ({step.verb}) was done"
+    detail = f"cannot tell whether step {step.seq} ({step.verb}) was done: {why}"
     if desk.clock.now() >= record.deadline:
         return run, Refuse(Reason.OUTCOME_UNKNOWN, f"{detail}, and its time is up: a person must look")
     return run, at_recheck(desk, Reason.OUTCOME_UNKNOWN, detail)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from remediator.model.calls import BackupRecord
-from remediator.model.errors import ConfigError, Permanent, StoreUnavailable
+from remediator.model.errors import ConfigError, Permanent, Temporary
 
 T = TypeVar("T")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
@@ -32,6 +32,8 @@ class FileBackups:
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
+        self._hashes: dict[tuple[str, int, int, int], str] = {}
+        """By path, inode, time and size: gigabytes are not hashed again for every question about them."""
 
     @property
     def is_configured(self) -> bool:
@@ -39,7 +41,7 @@ class FileBackups:
 
     async def save(self, run_id: str, name: str, chunks: AsyncIterator[bytes]) -> BackupRecord:
         """
-        Raises ConfigError without a directory, Permanent for a name that is no file name, StoreUnavailable when the
+        Raises ConfigError without a directory, Permanent for a name that is no file name, Temporary when the
         disk refuses. A file saved before under this name is replaced only by a whole one.
         """
         if self._directory is None:
@@ -52,23 +54,32 @@ class FileBackups:
                     await _in_thread(functools.partial(draft.write, piece))
             return await _in_thread(draft.keep)
         except OSError as error:
-            raise StoreUnavailable(
+            raise Temporary(
                 f"backup {name} of {run_id} cannot be written to {self._directory}: {error}. Make room or fix access."
             ) from error
         finally:
             draft.discard()
 
     async def find(self, run_id: str, name: str) -> BackupRecord | None:
-        """Raises Permanent for a name that is no file name, StoreUnavailable when the file cannot be read."""
+        """Raises Permanent for a name that is no file name, Temporary when the file cannot be read."""
         if self._directory is None:
             return None
         path = self._directory / _checked(run_id) / _checked(name)
         try:
-            return await _in_thread(lambda: _record(path))
+            return await _in_thread(lambda: self._record(path))
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreUnavailable(f"backup {path} cannot be read: {error}. Check its owner and its disk.") from error
+            raise Temporary(f"backup {path} cannot be read: {error}. Check its owner and its disk.") from error
+
+    def _record(self, path: Path) -> BackupRecord:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            found = os.fstat(handle)
+            version = (str(path), found.st_ino, found.st_mtime_ns, found.st_size)
+            if version not in self._hashes:
+                self._hashes[version] = hashlib.file_digest(file, "sha256").hexdigest()
+            return BackupRecord(str(path), found.st_size, self._hashes[version])
 
 
 def _checked(name: str) -> str:
@@ -152,10 +163,3 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _record(path: Path) -> BackupRecord:
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return BackupRecord(str(path), file.tell(), digest.hexdigest())

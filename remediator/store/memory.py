@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from remediator.model.errors import StoreUnavailable
-from remediator.model.ledger import Delivery, Filed, RunFilter, StartRequest, Switch, Trace, Usage
+from remediator.model.ledger import FREEZE, Delivery, Filed, RunFilter, StartRequest, Switch, Trace, Usage, arm_switch
 from remediator.model.runs import Run, StepRecord, StepState
 from remediator.model.seams import Clock
 from remediator.model.verdicts import Allow, Verdict
@@ -199,8 +199,8 @@ class MemoryStore:
             global_starts=rulings.in_window(everything, request.per_service, now),
             last_finished=ledger.finished.get(request.target_key),
             holder=holder if holder != request.run.id else None,
-            frozen=await self._is_on(rulings.FREEZE),
-            armed=await self._is_on(rulings.arm_switch(request.run.rule)),
+            frozen=await self._is_on(FREEZE),
+            armed=await self._is_on(arm_switch(request.run.rule)),
         )
 
     # --- switches and housekeeping -------------------------------------------------------------------------

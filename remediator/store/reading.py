@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from remediator.model.ledger import RunFilter, StartRequest, Switch, Trace, Usage
+from remediator.model.ledger import FREEZE, RunFilter, StartRequest, Switch, Trace, Usage, arm_switch
 from remediator.model.rules import Limit
 from remediator.model.runs import Run, StepRecord
 from remediator.store import rulings
@@ -89,8 +89,8 @@ def usage(db: sqlite3.Connection, request: StartRequest, clock_now: datetime) ->
         global_starts=_starts(db, global_scope, request.run.id, request.per_service, clock_now),
         last_finished=maybe_time(_text(db, "SELECT at FROM finished WHERE target_key = ?", key)),
         holder=_text(db, "SELECT run_id FROM target_locks WHERE target_key = ? AND run_id <> ?", key, request.run.id),
-        frozen=is_on(db, rulings.FREEZE),
-        armed=is_on(db, rulings.arm_switch(request.run.rule)),
+        frozen=is_on(db, FREEZE),
+        armed=is_on(db, arm_switch(request.run.rule)),
     )
 
 

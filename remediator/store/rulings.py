@@ -17,15 +17,10 @@ from remediator.model.rules import Limit
 from remediator.model.runs import Run, RunState, StepRecord, StepState
 from remediator.model.verdicts import Reason
 
-FREEZE = "freeze"
 GLOBAL_SCOPE = "global"
 
 CaseKey = tuple[str, str]
 """Rule and episode: what has one run, ever."""
-
-
-def arm_switch(rule: str) -> str:
-    return f"arm:{rule}"
 
 
 def scopes(request: StartRequest) -> tuple[str, str, str]:

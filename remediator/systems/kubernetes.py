@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from remediator.model.errors import Conflict, NotFound, RemoteError
-from remediator.model.objects import POD, VOLUME, Manifest, ObjectRef
+from remediator.model.objects import POD, VOLUME, Manifest, ObjectRef, is_ready
 from remediator.model.plans import Effect, Step
 from remediator.model.seams import ClusterView, ReadAccess, WriteAccess
 from remediator.model.systems import (
@@ -45,11 +45,6 @@ def is_terminating(live: Manifest) -> bool:
     return "deletionTimestamp" in live["metadata"]
 
 
-def is_ready(pod: Manifest) -> bool:
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
 def uses_claim(pod: Manifest, claim: str) -> bool:
     volumes = pod.get("spec", {}).get("volumes", ())
     return any(v.get("persistentVolumeClaim", {}).get("claimName") == claim for v in volumes)
@@ -64,6 +59,8 @@ class RetainVolume:
         live = await find(read.cluster, step.target)
         if live is None:
             return Blocked(Reason.TARGET_CHANGED, f"{step.target} is no longer the volume the plan was made for")
+        if live["spec"].get("claimRef", {}).get("uid") != step.args["claim_uid"]:
+            return Blocked(Reason.TARGET_CHANGED, f"{step.target} is not bound to the claim the plan was made for")
         policy = live["spec"].get("persistentVolumeReclaimPolicy", "")
         if policy == "Retain":
             return AlreadyDone("the volume was kept on release already")
@@ -129,6 +126,8 @@ async def data_would_be_lost(read: ReadAccess, run_id: str, step: Step, live: Ma
     if not volume_name:
         return f"{step.target} is not bound to a volume, so its data cannot be kept"
     volume = await find(read.cluster, ObjectRef(VOLUME, volume_name))
+    if volume is not None and volume["spec"].get("claimRef", {}).get("uid") != live["metadata"]["uid"]:
+        return f"the volume {volume_name} is bound to another claim than {step.target}"
     if volume is None or volume["spec"].get("persistentVolumeReclaimPolicy") != "Retain":
         return f"the volume {volume_name} of {step.target} would not be kept (its reclaim policy is not Retain)"
     for pod in await read.cluster.list(POD, step.target.namespace):
@@ -141,8 +140,9 @@ async def pod_would_be_missed(read: ReadAccess, run_id: str, step: Step, live: M
     """A pod goes only while it is not Ready, and only when an owner makes it again."""
     if is_ready(live):
         return f"{step.target} is Ready; a healthy pod is never deleted"
-    if not live["metadata"].get("ownerReferences"):
-        return f"{step.target} has no owner that would make it again"
+    owners = live["metadata"].get("ownerReferences", ())
+    if not any(o.get("controller") and o.get("kind") != "Node" for o in owners):
+        return f"{step.target} has no controller that would make it again"
     return ""
 
 

@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler
 
 from remediator.credentials import Credentials, Entry
 from remediator.model.errors import StoreUnavailable
-from remediator.model.ledger import RunFilter, Switch, Trace
+from remediator.model.ledger import FREEZE, RunFilter, Switch, Trace, arm_switch
 from remediator.model.rules import Rule
 from remediator.model.runs import Run, StepRecord
 from remediator.model.seams import Clock, Ids
@@ -24,8 +24,6 @@ from remediator.web.asking import Unanswerable, did_you_mean, read_change, read_
 from remediator.web.rendering import rule_json, run_json, switch_json, whole_run_json
 from remediator.web.routes import ROUTES, Permission, Route
 
-FREEZE = "freeze"
-"""The store's name for the switch that stops every write; `arm:RULE` is a rule's."""
 COME_AGAIN = {"Retry-After": "5"}
 
 Answer = Callable[[web.Request], Awaitable[Any]]
@@ -117,7 +115,7 @@ class Api:
 
     async def _list_rules(self, _: web.Request) -> Any:
         on = {switch.name for switch in await self.store.switches() if switch.on}
-        return {"rules": [rule_json(rule, armed=_arm_switch(rule.name) in on) for rule in self.rules()]}
+        return {"rules": [rule_json(rule, armed=arm_switch(rule.name) in on) for rule in self.rules()]}
 
     async def _list_switches(self, _: web.Request) -> Any:
         return {"switches": [switch_json(switch) for switch in await self.store.switches()]}
@@ -131,10 +129,10 @@ class Api:
         return await self._throw(request, FREEZE, on=False)
 
     async def _arm(self, request: web.Request) -> Any:
-        return await self._throw(request, _arm_switch(self._known_rule(request)), on=True)
+        return await self._throw(request, arm_switch(self._known_rule(request)), on=True)
 
     async def _disarm(self, request: web.Request) -> Any:
-        return await self._throw(request, _arm_switch(self._known_rule(request)), on=False)
+        return await self._throw(request, arm_switch(self._known_rule(request)), on=False)
 
     def _known_rule(self, request: web.Request) -> str:
         name = request.match_info["name"]
@@ -155,10 +153,6 @@ def _definition(route: Route, handler: Handler) -> web.RouteDef:
     if route.method == "GET":
         return web.get(route.path, handler, allow_head=False)
     return web.post(route.path, handler)
-
-
-def _arm_switch(rule: str) -> str:
-    return f"arm:{rule}"
 
 
 def _refusal(problem: Exception, correlation_id: str) -> web.Response:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from remediator.model.calls import BackupRecord
-from remediator.model.errors import ConfigError, Permanent, StoreUnavailable
+from remediator.model.errors import ConfigError, Permanent, Temporary
 from remediator.store.backups import FileBackups
 
 
@@ -31,7 +31,7 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
 async def cut_off(*parts: bytes) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
-    raise StoreUnavailable("the source went away")
+    raise Temporary("the source went away")
 
 
 def mode(path: Path) -> int:
@@ -88,7 +88,7 @@ async def test_an_interrupted_save_leaves_nothing(directory: Path) -> None:
     """A source that breaks off leaves no file, under any name."""
     backups = FileBackups(directory)
 
-    with pytest.raises(StoreUnavailable, match="went away"):
+    with pytest.raises(Temporary, match="went away"):
         await backups.save("run-1", "a", cut_off(b"x" * 1_000_000))
 
     assert await backups.find("run-1", "a") is None
@@ -100,7 +100,7 @@ async def test_an_interrupted_save_leaves_the_file_that_was_there(directory: Pat
     backups = FileBackups(directory)
     saved = await backups.save("run-1", "a", chunks(b"whole"))
 
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(Temporary):
         await backups.save("run-1", "a", cut_off(b"half"))
 
     assert await backups.find("run-1", "a") == saved
@@ -157,7 +157,7 @@ async def test_a_link_is_not_followed(directory: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").write_bytes(b"x")
     (directory / "run-1" / "a").symlink_to(tmp_path / "outside")
 
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(Temporary):
         await FileBackups(directory).find("run-1", "a")
 
 
@@ -165,7 +165,7 @@ async def test_a_disk_that_refuses_is_named(tmp_path: Path) -> None:
     """An error of the operating system comes out as the house's own, chained."""
     (tmp_path / "file").write_bytes(b"not a directory")
 
-    with pytest.raises(StoreUnavailable, match="run-1") as told:
+    with pytest.raises(Temporary, match="run-1") as told:
         await FileBackups(tmp_path / "file").save("run-1", "a", chunks(b"x"))
 
     assert isinstance(told.value.__cause__, OSError)

@@ -78,6 +78,7 @@ def test_the_least_file_gives_the_defaults(file: Path, token: Path) -> None:
             "token_file": None,
             "ca_file": None,
             "request_timeout_seconds": 10.0,
+            "pods_on_loopback": False,
         },
         "protected_namespaces": ["kube-*", "openshift-*"],
         "own": {"namespace": "", "pod_name": "", "node": ""},

@@ -60,6 +60,10 @@ class MemberList:
     answered_by: int
     members: tuple[Member, ...]
 
+    def at(self, peer_url: str) -> Member | None:
+        """Who is registered under this address."""
+        return next((m for m in self.members if peer_url and peer_url in {u.rstrip("/") for u in m.peer_urls}), None)
+
     @property
     def voters(self) -> tuple[Member, ...]:
         return tuple(m for m in self.members if not m.is_learner)
@@ -127,6 +131,8 @@ def written(reply: Reply, what: str) -> Mapping[str, Any]:
     said = str(body.get("error") or body.get("message") or reply.text[:200])
     if body and any(refusal in said for refusal in REFUSALS):
         raise Temporary(f"{what}: HTTP {reply.status}: {said}", after=REFUSED_SECONDS)
+    if body and 400 <= reply.status < 500:
+        raise Permanent(f"{what}: HTTP {reply.status}: {said}")
     raise AnswerLost(f"{what}: HTTP {reply.status}: {said}; it may have been applied")
 
 

@@ -27,10 +27,6 @@ class Family(StrEnum):
     PLAIN = "plain"
     UNKNOWN = "unknown"
 
-    @property
-    def registers_itself(self) -> bool:
-        return self in {Family.MILVUS, Family.BITNAMI_OLD}
-
 
 def repository(image: str) -> str:
     """`registry/path/etcd:3.5@sha256:…` without tag and digest."""
@@ -38,8 +34,11 @@ def repository(image: str) -> str:
     return re.sub(r":[^/:]*\Z", "", name)
 
 
-def family_of(image: str, env: Mapping[str, str], *, has_prestop: bool) -> Family:
+def family_of(image: str, env: Mapping[str, str], *, has_prestop: bool, own_entrypoint: bool = True) -> Family:
+    """`own_entrypoint` False: the pod runs another command than the image's own, and only plain etcd needs no other."""
     name = repository(image)
+    if not own_entrypoint and not PLAIN.search(name):
+        return Family.UNKNOWN
     if MILVUS.search(name):
         return Family.MILVUS
     if BITNAMI.search(name):

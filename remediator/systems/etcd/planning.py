@@ -86,9 +86,23 @@ def _objection(
     if len(families) != 1 or not families & {Family.MILVUS, Family.BITNAMI_OLD, Family.PLAIN}:
         told = ", ".join(sorted(f"{p.ref.name}: {p.family}" for p in removed))
         return NoDraft(Reason.NO_SAFE_PLAN, f"the entrypoint of the image is not one we know to rejoin ({told})")
+    unfinished = _unfinished(facts, removed)
+    if unfinished:
+        return NoDraft(Reason.APPROVAL_NEEDED, unfinished)
     if not quorum.survives_one_more_voter():
         return NoDraft(Reason.NO_SAFE_PLAN, f"one more voter would lose the quorum: {quorum}")
     return _entrypoint_objection(facts, quorum, removed, families.pop())
+
+
+def _unfinished(facts: EtcdFacts, removed: tuple[PodFacts, ...]) -> str:
+    """Somebody's half-done replacement, in words: a learner, or a member that has never started; "" when none."""
+    own = {p.peer_url for p in removed if p.family is Family.PLAIN}
+    for member in facts.agreed.members if facts.agreed else ():
+        is_ours = any(url.rstrip("/") in own for url in member.peer_urls)
+        if (member.is_learner or not member.is_started) and not is_ours:
+            what = "a learner" if member.is_learner else "a member that has never started"
+            return f"{what}, {member.hex_id}, is registered already: somebody's replacement is half done"
+    return ""
 
 
 def _entrypoint_objection(
@@ -124,6 +138,9 @@ def _with_storage(facts: EtcdFacts, pod: PodFacts) -> _Removed | str:
     volume = facts.volumes.get(claim["spec"].get("volumeName", ""))
     if volume is None:
         return f"the volume behind {pod.claim} was not found"
+    holder = volume["spec"].get("claimRef", {}).get("uid")
+    if claim.get("status", {}).get("phase") != "Bound" or holder != claim["metadata"]["uid"]:
+        return f"{pod.claim} and volume {volume['metadata']['name']} are not bound to each other"
     return _Removed(
         pod,
         ObjectRef(pod.claim.resource, pod.claim.name, pod.claim.namespace, claim["metadata"]["uid"]),
@@ -154,11 +171,11 @@ def _round(
     backup = f"{pod.ref.name}.snapshot.db"
     steps = [_snapshot(facts, keepers, backup), _retain(member)]
     if pod.family is Family.PLAIN:
-        steps.append(_register(member, keepers))
+        steps.append(_register(member, facts, keepers))
     steps += [_delete_claim(member, backup), _delete_pod(member)]
     waiting = _watch_args(member, facts, keepers)
     if pod.family is Family.PLAIN:
-        steps += [_await(member, waiting, timeout, learner=True), _promote(member, keepers)]
+        steps += [_await(member, waiting, timeout, learner=True), _promote(member, facts, keepers)]
     steps.append(_await(member, waiting, timeout, learner=False))
     steps.append(_settle(facts, float(parameters["settle"])))
     return [replace(step, seq=first + i) for i, step in enumerate(steps)]
@@ -170,7 +187,12 @@ def _snapshot(facts: EtcdFacts, keepers: tuple[PodFacts, ...], backup: str) -> S
         seq=0,
         verb="etcd.snapshot",
         target=facts.target,
-        args={"from": [_at(k) for k in keepers], "backup": backup, "min_revision": max(revisions, default=0)},
+        args={
+            "from": [_at(k) for k in keepers],
+            "cluster_id": _cluster_id(facts),
+            "backup": backup,
+            "min_revision": max(revisions, default=0),
+        },
         effect=Effect.NONE,
         timeout=timedelta(minutes=10),
         why="nothing is destroyed before a healthy member's snapshot is saved and its hash checked",
@@ -183,7 +205,7 @@ def _retain(member: _Removed) -> Step:
         seq=0,
         verb="kubernetes.retain_volume",
         target=member.volume,
-        args={},
+        args={"claim_uid": member.claim.uid},
         effect=Effect.IDEMPOTENT,
         timeout=timedelta(seconds=30),
         why="the removed member's old data outlives its claim, so this can be undone",
@@ -193,13 +215,13 @@ def _retain(member: _Removed) -> Step:
     )
 
 
-def _register(member: _Removed, keepers: tuple[PodFacts, ...]) -> Step:
+def _register(member: _Removed, facts: EtcdFacts, keepers: tuple[PodFacts, ...]) -> Step:
     pod = member.pod
     return Step(
         seq=0,
         verb="etcd.add_learner",
         target=keepers[0].ref,
-        args={"through": [_at(k) for k in keepers], "peer_url": pod.peer_url, "pod": pod.ref.name},
+        args=_membership_args(member, facts, keepers),
         effect=Effect.DESTRUCTIVE,
         timeout=timedelta(seconds=60),
         why="a plain image starts only as a registered member; a learner costs no quorum until it is promoted",
@@ -240,12 +262,12 @@ def _delete_pod(member: _Removed) -> Step:
     )
 
 
-def _promote(member: _Removed, keepers: tuple[PodFacts, ...]) -> Step:
+def _promote(member: _Removed, facts: EtcdFacts, keepers: tuple[PodFacts, ...]) -> Step:
     return Step(
         seq=0,
         verb="etcd.promote",
         target=keepers[0].ref,
-        args={"through": [_at(k) for k in keepers], "peer_url": member.pod.peer_url, "pod": member.pod.ref.name},
+        args=_membership_args(member, facts, keepers),
         effect=Effect.DESTRUCTIVE,
         timeout=timedelta(minutes=2),
         why="in sync with the leader, it may vote",
@@ -282,17 +304,29 @@ def _settle(facts: EtcdFacts, seconds: float) -> Step:
 
 def _watch_args(member: _Removed, facts: EtcdFacts, keepers: tuple[PodFacts, ...]) -> dict[str, Any]:
     """What the new member is recognised by, and what must not move while we wait for it."""
-    agreed = facts.agreed
     return {
         "set": facts.target.as_json(),
         "old_pod_uid": member.pod.ref.uid,
         "old_claim_uid": member.claim.uid,
         "old_id": f"{member.pod.words.dead_id:x}",
         "peer_url": member.pod.peer_url,
-        "cluster_id": f"{agreed.cluster_id:x}" if agreed else "",
+        "cluster_id": _cluster_id(facts),
         "generation": facts.generation,
         "keepers": {k.ref.name: {"uid": k.ref.uid, "restarts": k.restarts} for k in keepers},
     }
+
+
+def _membership_args(member: _Removed, facts: EtcdFacts, keepers: tuple[PodFacts, ...]) -> dict[str, Any]:
+    return {
+        "through": [_at(k) for k in keepers],
+        "cluster_id": _cluster_id(facts),
+        "peer_url": member.pod.peer_url,
+        "pod": member.pod.ref.name,
+    }
+
+
+def _cluster_id(facts: EtcdFacts) -> str:
+    return f"{facts.agreed.cluster_id:x}" if facts.agreed else ""
 
 
 def _at(pod: PodFacts) -> dict[str, Any]:

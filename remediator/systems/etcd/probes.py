@@ -17,6 +17,10 @@ from remediator.systems.etcd.logs import LOOKALIKES, Lookalike
 from remediator.systems.etcd.quorum import healthy_pods, quorum_of, removed_pods
 from remediator.systems.etcd.survey import EtcdFacts, PodFacts
 
+LOOKS_WITHOUT_LEADER = 2
+"""In a row: an election leaves a cluster without a leader for a second or two."""
+DEATHS_TO_HEAL = 3
+"""Deaths after which an image that heals itself has had its chances."""
 SIGHTINGS = 2
 """Different deaths that must tell of the removal: one may be an old log."""
 
@@ -63,7 +67,7 @@ def all_down_are_explained(facts: EtcdFacts) -> tuple[Answer, str]:
 
 def unread_log(facts: EtcdFacts) -> str:
     """Whose last words are not known, in words; "" when all are."""
-    unread = [p for p in facts.down if p.death is not None and not p.words.available]
+    unread = [p for p in facts.down if p.death is not None and not (p.words.available and p.words.line)]
     return f"the log of {unread[0].ref.name}'s last run cannot be read" if unread else ""
 
 
@@ -73,7 +77,8 @@ def removal_in_log(facts: EtcdFacts) -> tuple[Answer, str]:
     died = [p for p in facts.down if p.death is not None]
     silent = [p for p in died if not p.words.removed]
     if silent:
-        return Answer.NO, f"{silent[0].ref.name} said: {silent[0].words.line[:160] or 'nothing'}"
+        said = f"{silent[0].ref.name} said: {silent[0].words.line[:160]}"
+        return (Answer.UNKNOWN if len(silent) < len(died) else Answer.NO), said
     return (Answer.YES, died[0].words.line[:240]) if died else (Answer.NO, "no container that is down has died")
 
 
@@ -96,8 +101,8 @@ def one_cluster(facts: EtcdFacts) -> tuple[Answer, str]:
     lists = {frozenset(m.id for m in v.own_view.members) for v in voices if v.own_view}
     if len(clusters) > 1:
         return Answer.NO, f"members of {len(clusters)} different clusters answer: {_hex(clusters)}"
-    if len(lists) > 1:
-        return Answer.NO, f"{len(lists)} different member lists are told by {', '.join(v.pod for v in voices)}"
+    if len(lists) > 1:  # a follower applies a membership change a moment later than its leader
+        return Answer.UNKNOWN, f"{len(lists)} different member lists are told by {', '.join(v.pod for v in voices)}"
     quorum = quorum_of(facts)
     if len(voices) == 1 and quorum is not None and len(quorum.voters) > 1:
         return Answer.UNKNOWN, f"only {voices[0].pod} answers, and it is not the only voter"
@@ -112,7 +117,8 @@ def quorum_holds(facts: EtcdFacts) -> tuple[Answer, str]:
     quorum = quorum_of(facts)
     if quorum is None:
         return Answer.UNKNOWN, "no member gave the linearizable member list"
-    return (Answer.YES if quorum.holds else Answer.NO), str(quorum)
+    # the list itself took a quorum to answer: voters that are missing here are silent, not proven dead
+    return (Answer.YES if quorum.holds else Answer.UNKNOWN), str(quorum)
 
 
 def every_voter_is_healthy(facts: EtcdFacts) -> tuple[Answer, str]:
@@ -141,8 +147,10 @@ def removed_members_proven(facts: EtcdFacts) -> tuple[Answer, str]:
         if not other.peer_url:
             return Answer.UNKNOWN, f"the peer address of {other.ref.name} cannot be read from its environment"
         return Answer.NO, f"{other.ref.name} says it was removed, yet its address {other.peer_url} is registered"
-    names = ", ".join(f"{p.ref.name} (was {p.words.dead_id:x})" for p in removed)
-    return Answer.YES, f"not in the member list: {names}"
+    told = [f"{p.ref.name} (was {p.words.dead_id:x})" for p in removed]
+    again = [p.ref.name for p in removed if agreed.at(p.peer_url)]
+    note = f"; registered anew and not started: {', '.join(again)}" if again else ""
+    return Answer.YES, f"no longer a member: {', '.join(told)}{note}"
 
 
 def no_alarm(facts: EtcdFacts) -> tuple[Answer, str]:
@@ -154,6 +162,8 @@ def no_alarm(facts: EtcdFacts) -> tuple[Answer, str]:
 
 
 def undisturbed(facts: EtcdFacts) -> tuple[Answer, str]:
+    if facts.unread:
+        return Answer.UNKNOWN, f"could not read {facts.unread[0]}"
     return (Answer.UNKNOWN, facts.rollout) if facts.rollout else (Answer.YES, "no rollout, drain or Helm job")
 
 
@@ -166,22 +176,30 @@ def quorum_is_lost(facts: EtcdFacts) -> tuple[Answer, str]:
         return Answer.NO, f"{sum(v.has_leader for v in voices)} members have a leader"
     if voices:
         errors = next((e for v in voices for e in (v.status.errors if v.status else ())), "no leader")
-        return Answer.YES, f"{len(voices)} members answer and none has a leader ({errors})"
+        seen = f"{len(voices)} members answer and none has a leader ({errors}), in {facts.leaderless_looks} looks"
+        return (Answer.YES if facts.leaderless_looks >= LOOKS_WITHOUT_LEADER else Answer.UNKNOWN), seen
     if facts.pods and all(p.is_crash_looping for p in facts.pods):
         return Answer.YES, "every etcd pod is crash-looping"
     return Answer.UNKNOWN, "no member answers"
 
 
 def image_heals_itself(facts: EtcdFacts) -> tuple[Answer, str]:
-    """Bitnami's newer entrypoint wipes and re-adds a removed member while enough others are healthy."""
+    """
+    Bitnami's newer entrypoint wipes and re-adds a removed member while enough others are healthy.
+
+    So it is watched: it recovers, or it dies again and again and a person is asked.
+    """
     down = [p for p in facts.down if p.family is Family.BITNAMI_NEW]
     if not down:
         return Answer.NO, f"image family {', '.join(sorted({str(p.family) for p in facts.pods}))}"
     with_address = sum(bool(p.address) for p in facts.pods)
     gate = (with_address + 1) // 2
     healthy = len(healthy_pods(facts))
-    seen = f"{healthy} healthy others, {gate} are enough for the image to replace its own member"
-    return (Answer.YES, seen) if healthy >= gate else (Answer.NO, seen)
+    if healthy < gate:
+        return Answer.NO, f"{healthy} healthy others, and the image wants {gate} to replace its own member"
+    tried = min(p.deaths_seen for p in down)
+    seen = f"{healthy} healthy others are enough for the image; {tried} of {DEATHS_TO_HEAL} deaths were watched"
+    return (Answer.NO if tried >= DEATHS_TO_HEAL else Answer.UNKNOWN), seen
 
 
 def killed_for_memory(facts: EtcdFacts) -> tuple[Answer, str]:

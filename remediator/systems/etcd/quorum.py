@@ -66,12 +66,6 @@ def _is_healthy(member: Member, agreed: MemberList, facts: EtcdFacts) -> bool:
     )
 
 
-def registration_of(pod: PodFacts, members: MemberList) -> Member | None:
-    """The member registered under this pod's peer address."""
-    wanted = pod.peer_url
-    return next((m for m in members.members if wanted and wanted in {u.rstrip("/") for u in m.peer_urls}), None)
-
-
 def healthy_pods(facts: EtcdFacts) -> tuple[PodFacts, ...]:
     """Pods that run a healthy voter."""
     quorum = quorum_of(facts)
@@ -97,7 +91,7 @@ def removed_pods(facts: EtcdFacts) -> tuple[PodFacts, ...]:
 def is_removed(pod: PodFacts, agreed: MemberList) -> bool:
     if pod.is_ready or not pod.restarts or not pod.words.removed or not pod.peer_url:
         return False
-    registered = registration_of(pod, agreed)
+    registered = agreed.at(pod.peer_url)
     if registered is None:
         return True
     return not registered.is_started and registered.id != pod.words.dead_id != 0

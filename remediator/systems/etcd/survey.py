@@ -11,12 +11,12 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from remediator.model.calls import Door, LogText
 from remediator.model.errors import NotFound, Permanent, RemoteError
-from remediator.model.objects import CLAIM, JOB, NODE, POD, STATEFUL_SET, VOLUME, Manifest, ObjectRef
+from remediator.model.objects import CLAIM, JOB, NODE, POD, STATEFUL_SET, VOLUME, Manifest, ObjectRef, is_ready
 from remediator.model.seams import ReadAccess
 from remediator.model.systems import Surveyed
 from remediator.systems.etcd import api
@@ -24,6 +24,8 @@ from remediator.systems.etcd.images import Family, family_of
 from remediator.systems.etcd.logs import UNREADABLE, LastWords, read_last_words
 
 CONTAINER = "etcd"
+STEADY = timedelta(seconds=120)
+"""How long a container must have lived since its last death before Ready is believed."""
 SIGHTINGS_KEPT = 4
 """More than any rule may ask for."""
 VARIABLE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
@@ -46,6 +48,7 @@ class PodFacts:
     address: str
     node: str
     is_ready: bool
+    """Ready, and has been running long enough to mean it: a container between two crashes is Ready for a moment."""
     is_running: bool
     """The etcd container has a live process just now."""
     is_crash_looping: bool
@@ -97,6 +100,8 @@ class EtcdFacts:
     claims: Mapping[str, Manifest]
     volumes: Mapping[str, Manifest]
     hash_revision: int = 0
+    leaderless_looks: int = 0
+    """Looks in a row, this one included, in which members answered and none had a leader."""
     unread: tuple[str, ...] = ()
     """What could not be read, in words. Not empty: some judgements become unknown."""
 
@@ -128,7 +133,7 @@ async def look(read: ReadAccess, target: ObjectRef, notes: Mapping[str, Any]) ->
     jobs, (claims, volumes, nodes) = await asyncio.gather(
         _jobs(read, target.namespace, unread), _storage_and_nodes(read, pods, unread)
     )
-    seen = [_pod_facts(pod) for pod in pods]
+    seen = [_pod_facts(pod, read.clock.now()) for pod in pods]
     spoken, words = await asyncio.gather(
         asyncio.gather(*(_listen(read, p) for p in seen if p.is_running)),
         asyncio.gather(*(_last_words(read, p, unread) for p in seen)),
@@ -137,6 +142,7 @@ async def look(read: ReadAccess, target: ObjectRef, notes: Mapping[str, Any]) ->
     noted = _note_sightings(seen, notes)
     seen = [replace(p, deaths_seen=len(noted.get(p.ref.uid, ()))) for p in seen]
     revision, voices = await _hash_all(read, seen, spoken)
+    leaderless = _leaderless_looks(voices, notes)
     facts = EtcdFacts(
         target=ObjectRef.of(STATEFUL_SET, owner),
         at=read.clock.now(),
@@ -148,9 +154,17 @@ async def look(read: ReadAccess, target: ObjectRef, notes: Mapping[str, Any]) ->
         claims=claims,
         volumes=volumes,
         hash_revision=revision,
+        leaderless_looks=leaderless,
         unread=tuple(sorted(unread)),
     )
-    return Surveyed(facts, {"sightings": noted})
+    return Surveyed(facts, {"sightings": noted, "leaderless": leaderless})
+
+
+def _leaderless_looks(voices: Sequence[Voice], notes: Mapping[str, Any]) -> int:
+    """An election takes a second; quorum that is lost stays lost."""
+    spoke = [v for v in voices if v.status is not None]
+    is_leaderless = bool(spoke) and not any(v.has_leader for v in spoke)
+    return int(notes.get("leaderless", 0)) + 1 if is_leaderless else 0
 
 
 async def _pods(read: ReadAccess, owner: Manifest) -> list[Manifest]:
@@ -176,7 +190,7 @@ async def _storage_and_nodes(
     read: ReadAccess, pods: Sequence[Manifest], unread: set[str]
 ) -> tuple[dict[str, Manifest], dict[str, Manifest], dict[str, Manifest]]:
     """Claims by name, volumes by name and nodes by name, of the pods that are not Ready."""
-    not_ready = [p for p in pods if not _is_ready(p)]
+    not_ready = [p for p in pods if not is_ready(p)]
     wanted = [(_claim_name(p), p["metadata"]["namespace"]) for p in not_ready]
     claim_refs = [ObjectRef(CLAIM, name, namespace) for name, namespace in wanted if name]
     node_refs = {p["spec"]["nodeName"]: ObjectRef(NODE, p["spec"]["nodeName"]) for p in pods if _node(p)}
@@ -202,11 +216,6 @@ async def _get_all(read: ReadAccess, refs: Sequence[ObjectRef], unread: set[str]
 
 
 # --- one pod -----------------------------------------------------------------------------------------------
-
-
-def _is_ready(pod: Manifest) -> bool:
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def _node(pod: Manifest) -> str:
@@ -257,7 +266,7 @@ def _etcd_state(pod: Manifest) -> Manifest:
     return next((s for s in statuses if s["name"] == CONTAINER), {"state": {}})
 
 
-def _pod_facts(pod: Manifest) -> PodFacts:
+def _pod_facts(pod: Manifest, now: datetime) -> PodFacts:
     container = _container(pod)
     env = environment(pod)
     state = _etcd_state(pod)
@@ -270,7 +279,7 @@ def _pod_facts(pod: Manifest) -> PodFacts:
         ordinal=int(name.rpartition("-")[2]),
         address=str(pod.get("status", {}).get("podIP", "")),
         node=_node(pod),
-        is_ready=_is_ready(pod),
+        is_ready=is_ready(pod) and not _died_lately(_death_in(pod), now),
         is_running="running" in state["state"],
         is_crash_looping=waiting == "CrashLoopBackOff" or ("terminated" in state["state"] and restarts >= 3),
         restarts=restarts,
@@ -278,11 +287,25 @@ def _pod_facts(pod: Manifest) -> PodFacts:
         has_just_died="terminated" in state["state"],
         peer_url=_peer_url(pod, env),
         family=family_of(
-            str(container.get("image", "")), env, has_prestop=bool(container.get("lifecycle", {}).get("preStop"))
+            str(container.get("image", "")),
+            env,
+            has_prestop=bool(container.get("lifecycle", {}).get("preStop")),
+            own_entrypoint=not container.get("command"),
         ),
         state_env=env.get("ETCD_INITIAL_CLUSTER_STATE", ""),
         claim=ObjectRef(CLAIM, claim, namespace) if claim else None,
     )
+
+
+def _died_lately(death: Death | None, now: datetime) -> bool:
+    """A death whose time cannot be read, or lies ahead of our clock, is a late one."""
+    if death is None:
+        return False
+    try:
+        ended = datetime.fromisoformat(death.finished_at)
+        return now - ended < STEADY
+    except (ValueError, TypeError):
+        return True
 
 
 def _death(terminated: Mapping[str, Any]) -> Death:
@@ -419,6 +442,9 @@ def _rollout(owner: Manifest, jobs: Sequence[Manifest], nodes: Mapping[str, Mani
     drained = sorted({p.node for p in pods if nodes.get(p.node, {}).get("spec", {}).get("unschedulable")})
     if drained:
         return f"node {drained[0]} is cordoned"
+    away = sorted({p.node for p in pods if p.node in nodes and not is_ready(nodes[p.node])})
+    if away:
+        return f"node {away[0]} is not Ready"
     return ""
 
 

@@ -50,8 +50,12 @@ async def _door(read: ReadAccess | WriteAccess, ref: ObjectRef) -> Door | None:
     return Door(ref, address, api.CLIENT_PORT) if address else None
 
 
-async def _voter_door(read: ReadAccess | WriteAccess, refs: list[Mapping[str, Any]]) -> Door:
-    """The first of these pods that answers, has a leader and is no learner. Raises Temporary when none does."""
+async def _voter_door(read: ReadAccess | WriteAccess, refs: list[Mapping[str, Any]], cluster_id: str) -> Door:
+    """
+    The first of these pods that answers for this very cluster, has a leader and is no learner.
+
+    Raises Temporary when none does: an address may have passed to another pod, and another cluster may answer there.
+    """
     for data in refs:
         door = await _door(read, ObjectRef.from_json(data))
         if door is None:
@@ -60,14 +64,13 @@ async def _voter_door(read: ReadAccess | WriteAccess, refs: list[Mapping[str, An
             said = await api.status(read.endpoints, door)
         except RemoteError:
             continue
-        if said.leader and not said.is_learner:
+        if said.leader and not said.is_learner and f"{said.cluster_id:x}" == cluster_id:
             return door
-    raise Temporary(f"none of {len(refs)} healthy members answers with a leader", after=POLL)
+    raise Temporary(f"none of {len(refs)} healthy members of cluster {cluster_id} answers with a leader", after=POLL)
 
 
 async def _registered(endpoints: EndpointView, door: Door, peer_url: str) -> api.Member | None:
-    listed = await api.member_list(endpoints, door, linearizable=True)
-    return next((m for m in listed.members if peer_url in {u.rstrip("/") for u in m.peer_urls}), None)
+    return (await api.member_list(endpoints, door, linearizable=True)).at(peer_url)
 
 
 # --- snapshot ----------------------------------------------------------------------------------------------
@@ -87,7 +90,7 @@ class Snapshot:
         return Ready({})
 
     async def apply(self, write: WriteAccess, step: Step, intent: Mapping[str, Any]) -> StepResult:
-        door = await _voter_door(write, step.args["from"])
+        door = await _voter_door(write, step.args["from"], str(step.args["cluster_id"]))
         said = await api.status(write.endpoints, door)
         if said.revision < int(step.args["min_revision"]):
             return Retry(POLL, f"{door.pod} stands at revision {said.revision}, behind {step.args['min_revision']}")
@@ -128,7 +131,7 @@ class AddLearner:
     effect = Effect.DESTRUCTIVE
 
     async def prepare(self, read: ReadAccess, run_id: str, step: Step) -> Prepared:
-        door = await _voter_door(read, step.args["through"])
+        door = await _voter_door(read, step.args["through"], str(step.args["cluster_id"]))
         listed = await api.member_list(read.endpoints, door, linearizable=True)
         known = await _registered(read.endpoints, door, str(step.args["peer_url"]))
         if known is not None and not known.is_started:
@@ -150,7 +153,7 @@ class AddLearner:
 
     async def probe(self, read: ReadAccess, run_id: str, step: Step, intent: Mapping[str, Any]) -> Found:
         try:
-            door = await _voter_door(read, step.args["through"])
+            door = await _voter_door(read, step.args["through"], str(step.args["cluster_id"]))
             known = await _registered(read.endpoints, door, str(step.args["peer_url"]))
         except RemoteError:
             return Found.UNKNOWN
@@ -163,7 +166,7 @@ class Promote:
     effect = Effect.DESTRUCTIVE
 
     async def prepare(self, read: ReadAccess, run_id: str, step: Step) -> Prepared:
-        door = await _voter_door(read, step.args["through"])
+        door = await _voter_door(read, step.args["through"], str(step.args["cluster_id"]))
         known = await _registered(read.endpoints, door, str(step.args["peer_url"]))
         if known is None:
             return Blocked(Reason.TARGET_CHANGED, f"{step.args['peer_url']} is not registered any more")
@@ -181,7 +184,7 @@ class Promote:
 
     async def probe(self, read: ReadAccess, run_id: str, step: Step, intent: Mapping[str, Any]) -> Found:
         try:
-            door = await _voter_door(read, step.args["through"])
+            door = await _voter_door(read, step.args["through"], str(step.args["cluster_id"]))
             known = await _registered(read.endpoints, door, str(step.args["peer_url"]))
         except RemoteError:
             return Found.UNKNOWN
@@ -271,7 +274,7 @@ def _waiting_for(facts: EtcdFacts, step: Step, *, claim_is_new: bool) -> str:
     if agreed is None:
         return "no healthy member gives the member list"
     wanted = step.args["peer_url"]
-    member = next((m for m in agreed.members if wanted in {u.rstrip("/") for u in m.peer_urls}), None)
+    member = agreed.at(wanted)
     if member is None:
         return f"{wanted} is not registered yet"
     if member.hex_id == step.args["old_id"]:
@@ -299,11 +302,7 @@ def _not_serving(facts: EtcdFacts, pod: PodFacts, member: api.Member, *, learner
 
 
 def _joined_as(facts: EtcdFacts, step: Step) -> str:
-    agreed = facts.agreed
-    wanted = step.args["peer_url"]
-    member = next(
-        (m for m in (agreed.members if agreed else ()) if wanted in {u.rstrip("/") for u in m.peer_urls}), None
-    )
+    member = facts.agreed.at(step.args["peer_url"]) if facts.agreed else None
     role = "learner" if step.args["learner"] else "voter"
     return f"joined as {role} {member.hex_id if member else '?'}; {quorum_of(facts)}"
 

@@ -115,7 +115,7 @@ async def test_a_cut_answer_is_temporary(world: World, kept: int) -> None:
             Permanent,
             "does not serve this type",
         ),
-        (Say(401, status(401, "Unauthorized", "Unauthorized")), Forbidden, "401"),
+        (Say(401, status(401, "Unauthorized", "Unauthorized")), Temporary, "401"),
         (Say(403, status(403, "Forbidden", "no")), Forbidden, "403"),
         (Say(409, status(409, "Conflict", "no")), Conflict, "409"),
         (Say(400, status(400, "BadRequest", "no")), Permanent, "400"),

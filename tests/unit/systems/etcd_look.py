@@ -110,13 +110,14 @@ def claim(n: int) -> dict[str, Any]:
     return {
         "metadata": {"name": f"data-my-etcd-{n}", "namespace": "milvus", "uid": f"uid-claim-{n}"},
         "spec": {"volumeName": f"pv-{n}"},
+        "status": {"phase": "Bound"},
     }
 
 
 def volume(n: int) -> dict[str, Any]:
     return {
         "metadata": {"name": f"pv-{n}", "uid": f"uid-pv-{n}"},
-        "spec": {"persistentVolumeReclaimPolicy": "Delete"},
+        "spec": {"persistentVolumeReclaimPolicy": "Delete", "claimRef": {"uid": f"uid-claim-{n}"}},
     }
 
 

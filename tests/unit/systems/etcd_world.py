@@ -131,11 +131,18 @@ class EtcdWorld:
     def put_pod(self, n: int, *, healthy: bool, **changes: Any) -> ObjectRef:
         """The pod with its claim, volume, node and, when it died, its log."""
         name = f"my-etcd-{n}"
-        self.cluster.put(NODE, {"metadata": {"name": f"node-{n}"}, "spec": {}})
-        self.cluster.put(
-            CLAIM, {"metadata": {"name": f"data-{name}", "namespace": "milvus"}, "spec": {"volumeName": f"pv-{n}"}}
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        self.cluster.put(NODE, {"metadata": {"name": f"node-{n}"}, "spec": {}, "status": ready})
+        claim = self.cluster.put(
+            CLAIM,
+            {
+                "metadata": {"name": f"data-{name}", "namespace": "milvus"},
+                "spec": {"volumeName": f"pv-{n}"},
+                "status": {"phase": "Bound"},
+            },
         )
-        self.cluster.put(VOLUME, {"metadata": {"name": f"pv-{n}"}, "spec": {"persistentVolumeReclaimPolicy": "Delete"}})
+        spec = {"persistentVolumeReclaimPolicy": "Delete", "claimRef": {"uid": claim["metadata"]["uid"]}}
+        self.cluster.put(VOLUME, {"metadata": {"name": f"pv-{n}"}, "spec": spec})
         ref = ObjectRef.of(POD, self.cluster.put(POD, self.pod_manifest(n, healthy=healthy, **changes)))
         if not healthy:
             self.cluster.put_log(ref, "etcd", REMOVAL, previous=True)

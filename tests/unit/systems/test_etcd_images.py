@@ -88,3 +88,11 @@ def test_a_plain_etcd_is_told_by_who_publishes_it(image):
 def test_any_other_image_is_unknown(image):
     """Also one that merely ends like a known one: hands off an entrypoint nobody has read."""
     assert family_of(image, STATE, has_prestop=False) is Family.UNKNOWN
+
+
+@pytest.mark.parametrize("image", ["milvusdb/etcd:3.5.25-r1", "bitnami/etcd:3.5.16"])
+def test_a_command_of_the_pods_own_is_an_entrypoint_nobody_has_read(image):
+    """Only plain etcd is the same under any command."""
+    assert family_of(image, STATE, has_prestop=True, own_entrypoint=False) is Family.UNKNOWN
+    plain = family_of("quay.io/coreos/etcd:v3.5.16", STATE, has_prestop=False, own_entrypoint=False)
+    assert plain is Family.PLAIN

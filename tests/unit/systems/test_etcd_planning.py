@@ -350,7 +350,7 @@ def test_one_member_without_storage_stops_the_plan_for_all():
 
 def test_a_volume_that_was_never_told_a_policy_is_shown_as_deleted():
     """Delete is what Kubernetes makes of silence for a dynamic volume."""
-    bare = {"metadata": volume(0)["metadata"], "spec": {}}
+    bare = {"metadata": volume(0)["metadata"], "spec": {"claimRef": volume(0)["spec"]["claimRef"]}}
     step = drafted(cluster(volumes={"pv-0": bare})).steps[1]
 
     assert (step.target.resource, step.changes[0].before, step.changes[0].after) == (VOLUME, "Delete", "Retain")

@@ -15,7 +15,6 @@ from remediator.systems.etcd.quorum import (
     Quorum,
     healthy_pods,
     quorum_of,
-    registration_of,
     removed_pods,
 )
 from tests.unit.systems.etcd_look import (
@@ -173,16 +172,16 @@ def test_a_member_is_found_by_its_peer_address():
     """A slash at the end is no difference; another port is."""
     listed = MemberList(CLUSTER_ID, 0xA0, (member(0, peer_urls=(url(0) + "/",)), member(1)))
 
-    assert registration_of(removed_pod(0), listed) == listed.members[0]
-    assert registration_of(removed_pod(0, peer_url=url(0).replace("2380", "2381")), listed) is None
-    assert registration_of(removed_pod(0, peer_url=""), listed) is None
+    assert listed.at(removed_pod(0).peer_url) == listed.members[0]
+    assert listed.at(removed_pod(0, peer_url=url(0).replace("2380", "2381")).peer_url) is None
+    assert listed.at(removed_pod(0, peer_url="").peer_url) is None
 
 
 def test_a_member_with_several_addresses_is_found_by_any():
     """etcd lets a member have more than one."""
     listed = MemberList(CLUSTER_ID, 0xA0, (member(0, peer_urls=("http://10.9.9.9:2380", url(0))),))
 
-    assert registration_of(removed_pod(0), listed) == listed.members[0]
+    assert listed.at(removed_pod(0).peer_url) == listed.members[0]
 
 
 @pytest.mark.parametrize(

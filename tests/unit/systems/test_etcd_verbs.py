@@ -25,7 +25,8 @@ LEARNER = told_member(9, name="", peerURLs=[url(0)], isLearner=True)
 
 def step(etcd: EtcdWorld, verb: str, target: ObjectRef | None = None, **args: Any) -> Step:
     keepers = (etcd.pods[1], etcd.pods[2])
-    given = {"through": [k.as_json() for k in keepers], "peer_url": url(0), "pod": "my-etcd-0", **args}
+    through, cluster = [k.as_json() for k in keepers], f"{CLUSTER_ID:x}"
+    given = {"through": through, "cluster_id": cluster, "peer_url": url(0), "pod": "my-etcd-0", **args}
     return Step(0, verb, target or keepers[0], given, VERBS[verb].effect, timedelta(60), "a test", may_touch=keepers)
 
 
@@ -63,6 +64,15 @@ def test_what_each_verb_leaves_behind():
 def a_snapshot(etcd: EtcdWorld, min_revision: int = 500) -> Step:
     sources = [etcd.pods[1].as_json(), etcd.pods[2].as_json()]
     return step(etcd, "etcd.snapshot", etcd.set, **{"from": sources, "backup": "a.db", "min_revision": min_revision})
+
+
+async def test_another_cluster_under_a_keepers_address_is_not_saved(etcd):
+    """An address may have passed to another pod: its snapshot would be of somebody else's data."""
+    for n in (1, 2):
+        etcd.speak(n, header={"cluster_id": "7", "member_id": "1", "revision": "500"})
+
+    with pytest.raises(Temporary):
+        await applied(etcd, a_snapshot(etcd))
 
 
 async def test_a_snapshot_of_a_healthy_member_is_saved_whole(etcd):
@@ -121,7 +131,7 @@ async def test_when_no_healthy_member_answers_it_is_tried_again(etcd):
     etcd.speak(1, leader=None)
     etcd.answer(2, STATUS, Temporary("no connection"))
 
-    with pytest.raises(Temporary, match="none of 2 healthy members answers with a leader"):
+    with pytest.raises(Temporary, match="none of 2 healthy members of cluster [0-9a-f]+ answers with a leader"):
         await applied(etcd, a_snapshot(etcd))
 
 

@@ -39,6 +39,9 @@ class HasBackups:
         raise AssertionError("no verb of this room saves anything")
 
 
+CLAIM_UID = "uid-claim"
+
+
 class World:
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -54,12 +57,12 @@ class World:
         return WriteAccess("run-1", self.cluster.bind(permit), self.endpoints.bind(permit), self.backups, self.clock)
 
     def volume(self, policy: str | None = "Delete", name: str = "pv-0") -> ObjectRef:
-        spec = {"persistentVolumeReclaimPolicy": policy} if policy else {}
+        spec = {"claimRef": {"uid": CLAIM_UID}, **({"persistentVolumeReclaimPolicy": policy} if policy else {})}
         return ObjectRef.of(VOLUME, self.cluster.put(VOLUME, {"metadata": {"name": name}, "spec": spec}))
 
     def claim(self, volume: str = "pv-0", **metadata: Any) -> ObjectRef:
         spec = {"volumeName": volume} if volume else {}
-        meta = {"name": NAME, "namespace": "milvus", **metadata}
+        meta = {"name": NAME, "namespace": "milvus", "uid": CLAIM_UID, **metadata}
         return ObjectRef.of(CLAIM, self.cluster.put(CLAIM, {"metadata": meta, "spec": spec}))
 
     def pod(
@@ -81,6 +84,7 @@ def world() -> World:
 
 def step(verb: str, target: ObjectRef, **args: Any) -> Step:
     effect = SYSTEM.verbs[verb].effect
+    args = {"claim_uid": CLAIM_UID, **args} if verb == "kubernetes.retain_volume" else args
     return Step(0, verb, target, args, effect, timedelta(seconds=60), "a test", may_touch=(target,))
 
 
@@ -272,7 +276,7 @@ async def test_a_pod_that_nobody_would_make_again_is_not_deleted(world):
     made = step("kubernetes.delete_pod", world.pod(ready=False, owned=False))
 
     assert await prepared(world, made) == Blocked(
-        Reason.PRECONDITION_FAILED, "Pod milvus/my-etcd-0 has no owner that would make it again"
+        Reason.PRECONDITION_FAILED, "Pod milvus/my-etcd-0 has no controller that would make it again"
     )
 
 
