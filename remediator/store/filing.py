@@ -11,6 +11,7 @@ import sqlite3
 import zlib
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from remediator.model.ledger import Candidate, Delivery, Filed
 from remediator.model.runs import RunState
@@ -24,10 +25,24 @@ ROWS_AT_ONCE = 100
 """One statement for many rows: between two statements the thread must win the interpreter back from the receiver."""
 
 
-def file_delivery(db: sqlite3.Connection, delivery: Delivery) -> Sequence[Filed]:
-    number = _keep_body(db, delivery)
+class KeptBody(NamedTuple):
+    """A delivery's body as its row has it."""
+
+    is_packed: bool
+    content: bytes
+
+
+def keep(body: bytes) -> KeptBody:
+    """Packed where that pays: a storm's body shrinks to a tenth, and the disk is what a storm waits for."""
+    is_packed = len(body) > WORTH_PACKING
+    return KeptBody(is_packed, zlib.compress(body, level=1) if is_packed else body)
+
+
+def file_delivery(db: sqlite3.Connection, delivery: Delivery, body: KeptBody) -> Sequence[Filed]:
+    number = _keep_delivery(db, delivery, body)
     keys = [case_key(candidate) for candidate in delivery.candidates]
-    filed, admitted = admit(delivery, _known(db, keys), _over(db, {episode for _, episode in keys}))
+    known, over = _known_and_over(db, keys)
+    filed, admitted = admit(delivery, known, over)
     _insert(db, admitted, number, delivery.received_at)
     _note_resolutions(db, delivery)
     return filed
@@ -43,41 +58,31 @@ def prune(db: sqlite3.Connection, before: datetime) -> int:
     return deleted.rowcount
 
 
-def _keep_body(db: sqlite3.Connection, delivery: Delivery) -> int | None:
-    """Packed where that pays: a storm's body shrinks to a tenth, and the disk is what a storm waits for."""
-    is_packed = len(delivery.body) > WORTH_PACKING
-    body = zlib.compress(delivery.body, level=1) if is_packed else delivery.body
-    row = (moment(delivery.received_at), plain(delivery.sender), is_packed, body)
+def _keep_delivery(db: sqlite3.Connection, delivery: Delivery, body: KeptBody) -> int | None:
+    row = (moment(delivery.received_at), plain(delivery.sender), *body)
     return db.execute(
         "INSERT INTO deliveries (received_at, sender, is_packed, body) VALUES (?, ?, ?, ?)", row
     ).lastrowid
 
 
-def _known(db: sqlite3.Connection, keys: Sequence[CaseKey]) -> dict[CaseKey, str]:
-    """The runs that these rules and episodes had before."""
+# CROSS JOIN keeps SQLite from scanning all runs: the asked keys drive, the unique index answers.
+_KNOWN = """
+    SELECT json_group_array(json_array(asked.key, runs.id)) FROM json_each(?1) AS asked CROSS JOIN runs
+    ON runs.episode = json_extract(asked.value, '$[1]') AND runs.rule = json_extract(asked.value, '$[0]')
+"""
+_OVER = """
+    SELECT json_group_array(asked.key) FROM json_each(?1) AS asked CROSS JOIN resolutions
+    ON resolutions.episode = json_extract(asked.value, '$[1]')
+"""
+
+
+def _known_and_over(db: sqlite3.Connection, keys: Sequence[CaseKey]) -> tuple[dict[CaseKey, str], set[str]]:
+    """The runs that these rules and episodes had before, and those of the episodes that are already resolved."""
     if not keys:
-        return {}
+        return {}, set()
     asked = encode([(plain(rule), plain(episode)) for rule, episode in keys])
-    # CROSS JOIN keeps SQLite from scanning all runs: the asked keys drive, the unique index answers.
-    found = db.execute(
-        "SELECT json_group_array(json_array(asked.key, runs.id)) FROM json_each(?) AS asked CROSS JOIN runs"
-        " ON runs.episode = json_extract(asked.value, '$[1]') AND runs.rule = json_extract(asked.value, '$[0]')",
-        (asked,),
-    )
-    return {keys[index]: run_id for index, run_id in json.loads(found.fetchone()[0])}
-
-
-def _over(db: sqlite3.Connection, episodes: set[str]) -> set[str]:
-    """Those of `episodes` that are already resolved."""
-    if not episodes:
-        return set()
-    asked = list(episodes)
-    found = db.execute(
-        "SELECT json_group_array(asked.key) FROM json_each(?) AS asked"
-        " CROSS JOIN resolutions ON resolutions.episode = asked.value",
-        (encode([plain(episode) for episode in asked]),),
-    )
-    return {asked[index] for index in json.loads(found.fetchone()[0])}
+    known, over = db.execute(f"SELECT ({_KNOWN}), ({_OVER})", (asked,)).fetchone()
+    return {keys[index]: run_id for index, run_id in json.loads(known)}, {keys[index][1] for index in json.loads(over)}
 
 
 def _insert(db: sqlite3.Connection, admitted: Sequence[Candidate], delivery: int | None, at: datetime) -> None:

@@ -53,7 +53,8 @@ class SQLiteStore:
         return cls(clock, opened, readers, writer)
 
     async def file(self, delivery: Delivery) -> Sequence[Filed]:
-        return await self._writer.do(lambda db: filing.file_delivery(db, delivery))
+        body = filing.keep(delivery.body)
+        return await self._writer.do(lambda db: filing.file_delivery(db, delivery, body))
 
     # --- who has which run ---------------------------------------------------------------------------------
 
