@@ -113,14 +113,15 @@ def conclude(evidence: Sequence[Evidence], *, fault: str) -> Diagnosis:
     """
     Weigh all evidence for `fault`. No evidence at all is unknown, never confirmed.
 
-    A look-alike outranks a missing proof, and both outrank an unknown: what is certainly something else
-    need not be looked at again.
+    A look-alike that is there decides at once. A missing proof decides once every look-alike is known not to be
+    there: until then it is not known what this is, and a person would be told the wrong name.
     """
     found = tuple(evidence)
     against = [e for e in found if not e.speaks_for_the_fault and e.answer is not Answer.UNKNOWN]
-    against.sort(key=lambda e: e.weight is not Weight.LOOKALIKE)
-    if against:
-        first = against[0]
+    lookalikes = [e for e in against if e.weight is Weight.LOOKALIKE]
+    may_be_another = any(e.weight is Weight.LOOKALIKE and e.answer is Answer.UNKNOWN for e in found)
+    if lookalikes or (against and not may_be_another):
+        first = (lookalikes or against)[0]
         return Diagnosis(DiagnosisResult.EXCLUDED, first.reason, f"{first.probe}: {first.seen}", found)
 
     unknown = [e for e in found if e.answer is Answer.UNKNOWN]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from remediator.model.errors import AnswerLost, Conflict, Forbidden, Temporary
+from remediator.model.errors import AnswerLost, Conflict, Forbidden, Permanent, Temporary
 from remediator.model.evidence import Answer
 from remediator.model.objects import NAMESPACE, POD
 from remediator.model.plans import Effect
 from remediator.model.reports import GuardsAnswered, Planned
-from remediator.model.rules import Limit, Mode
+from remediator.model.rules import Condition, Limit, Mode, Verification
 from remediator.model.runs import RunState, StepState
+from remediator.model.seams import Facts
 from remediator.model.systems import Failed, Found, NoDraft, Retry
-from remediator.model.verdicts import Reason
-from tests.fakes.run_world import RunWorld, condition
+from remediator.model.verdicts import Reason, Refuse, Verdict
+from remediator.runs.asking import ask_all, binding, gather
+from tests.fakes.run_world import Crash, RunWorld, condition
 
 
 @pytest.fixture
@@ -470,3 +473,90 @@ async def test_retry_of_a_write_counts_as_not_applied(world: RunWorld) -> None:
 
     assert await world.end_of(run_id) == (RunState.SUCCEEDED, "cured")
     assert [r.state for r in await world.store.steps(run_id)][:2] == [StepState.NOT_APPLIED, StepState.DONE]
+
+
+async def test_a_write_that_is_refused_for_good_fails_with_the_servers_words(world: RunWorld) -> None:
+    """An admission that says no is not asked again, and its words reach the person."""
+    world.valve.fail_next = [Permanent("422: denied by policy no-turning")]
+    run_id = await world.alert()
+
+    await world.turn_the_crank()
+
+    run = await world.run(run_id)
+    assert (run.state, run.reason) == (RunState.ESCALATED, Reason.STEP_FAILED)
+    assert "denied by policy no-turning" in run.detail
+    assert world.valve.calls == 1
+
+
+async def test_patience_is_for_one_place_in_the_plan(world: RunWorld) -> None:
+    """Two short holds far apart are not one long one: a step that was done between them begins it anew."""
+    world.change_rule(patience=timedelta(seconds=40))
+    world.valve.steps = 2
+    world.valve.later_looks = [{"stuck": Answer.UNKNOWN}, {"stuck": Answer.YES}]
+
+    async def a_long_while_then_unknown_again() -> None:
+        world.clock.advance(120)
+        world.valve.later_looks = [{"stuck": Answer.UNKNOWN}, {"stuck": Answer.YES}]
+
+    world.valve.after_turn = [a_long_while_then_unknown_again]
+    run_id = await world.alert()
+
+    await world.turn_the_crank()
+
+    assert await world.end_of(run_id) == (RunState.SUCCEEDED, "cured")
+
+
+async def test_after_a_long_outage_a_wait_is_asked_once_before_its_time_is_up(world: RunWorld) -> None:
+    """What it waited for may long be there."""
+    world.valve.waits = 1
+    run_id = await world.alert()
+    world.store.dies_at = 6
+    with pytest.raises(Crash):
+        await world.turn_the_crank()
+    assert [r.verb for r in await world.store.steps(run_id)][-1] == "valve.wait"
+
+    world.clock.advance(3600)
+    world.restart()
+    world.valve.waits = 0
+    await world.turn_the_crank()
+
+    assert await world.end_of(run_id) == (RunState.SUCCEEDED, "cured")
+
+
+async def test_a_target_that_is_well_when_time_is_up_may_prove_that_it_stays_so(world: RunWorld) -> None:
+    """Verification ends on what is seen, not on when the service was away."""
+    world.change_rule(verification=Verification(timedelta(seconds=10), timedelta(seconds=20), timedelta(seconds=5)))
+    run_id = await world.alert()
+
+    await world.turn_the_crank()
+
+    assert await world.end_of(run_id) == (RunState.SUCCEEDED, "cured")
+
+
+async def test_the_rules_condition_is_asked_again_before_the_first_write(world: RunWorld) -> None:
+    """What held while planning must hold when it matters."""
+    answers = iter([Answer.YES, Answer.NO])
+    world.change_rule(conditions=(Condition("facts.well == false", lambda _: next(answers)),))
+    run_id = await world.alert()
+
+    await world.turn_the_crank()
+
+    assert await world.end_of(run_id) == (RunState.REFUSED, "condition_not_met")
+    assert world.writes == 0
+
+
+async def test_a_guard_that_forgets_to_answer_refuses(world: RunWorld) -> None:
+    """No verdict is not a yes."""
+    facts = await gather(
+        world.desk, replace(await world.run(await world.alert()), target=world.ref), None, world.clock.now()
+    )
+
+    class Forgetful:
+        name = "forgetful"
+
+        def __call__(self, facts: Facts) -> Verdict:
+            return None  # type: ignore[return-value]
+
+    answers = ask_all([Forgetful()], facts)
+
+    assert binding(answers) == Refuse(Reason.GUARD_FAILED, "guard forgetful answered None, which is no verdict")

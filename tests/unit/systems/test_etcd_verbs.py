@@ -131,7 +131,7 @@ async def test_when_no_healthy_member_answers_it_is_tried_again(etcd):
     etcd.speak(1, leader=None)
     etcd.answer(2, STATUS, Temporary("no connection"))
 
-    with pytest.raises(Temporary, match="none of 2 healthy members of cluster [0-9a-f]+ answers with a leader"):
+    with pytest.raises(Temporary, match=r"none of 2 healthy members of cluster [0-9a-f]+ answers with a leader"):
         await applied(etcd, a_snapshot(etcd))
 
 
