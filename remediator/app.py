@@ -36,7 +36,7 @@ from remediator.model.ledger import FREEZE, Delivery, Filed, RunFilter, arm_swit
 from remediator.model.objects import NAMESPACE, NODE, POD, ObjectRef
 from remediator.model.rules import Limit, Rule
 from remediator.model.runs import FINAL, RunState
-from remediator.model.seams import Clock, Ids, Observer, ReadAccess, RunStore, WriteAccess
+from remediator.model.seams import Clock, Ids, Observer, ReadAccess, WriteAccess
 from remediator.model.systems import AnySystem
 from remediator.model.verdicts import Permit
 from remediator.receiver.listening import Listener
@@ -131,7 +131,7 @@ class Service:
     """A running service."""
 
     settings: Settings
-    store: RunStore
+    store: SQLiteStore
     rules: Rules
     metrics: Metrics
     webhook_port: int = 0
@@ -297,7 +297,9 @@ async def _live_state(running: Service) -> LiveState:
         active[key] = active.get(key, 0) + 1
     on = {switch.name for switch in await running.store.switches() if switch.on}
     armed = {rule.name: arm_switch(rule.name) in on for rule in running.rules.loaded}
-    return LiveState(active, armed, FREEZE in on)
+    for run_id, why in running.store.damaged.items():
+        structlog.get_logger().error("a run of the journal cannot be read", run=run_id, why=why)
+    return LiveState(active, armed, FREEZE in on, len(running.store.damaged))
 
 
 async def _keep_house(running: Service, clock: Clock) -> None:

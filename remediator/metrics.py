@@ -40,6 +40,8 @@ class LiveState:
     """Runs that have not ended, by rule and state."""
     armed: Mapping[str, bool] = field(default_factory=dict)
     frozen: bool = False
+    damaged: int = 0
+    """Runs of the journal that cannot be read."""
 
 
 class _Live(Collector):
@@ -57,6 +59,9 @@ class _Live(Collector):
         yield active
         yield armed
         yield GaugeMetricFamily("remediator_frozen", "Whether all writes are stopped.", value=float(state.frozen))
+        yield GaugeMetricFamily(
+            "remediator_store_damaged_runs", "Runs of the journal that cannot be read.", value=state.damaged
+        )
 
 
 class Metrics:

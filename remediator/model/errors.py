@@ -57,6 +57,10 @@ class LostRun(StoreUnavailable):
     """Another worker holds this run, or it has moved on."""
 
 
+class DamagedRecord(StoreUnavailable):
+    """One stored value cannot be read; the others can."""
+
+
 class PermitRefused(RemediatorError):
     """A write was attempted outside its permit."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from remediator.model.errors import IllegalMove, LostRun, StoreUnavailable
+from remediator.model.errors import DamagedRecord, IllegalMove, LostRun, StoreUnavailable
 from remediator.model.reports import Admitted
 from remediator.model.runs import Run, RunEvent, RunState
 from remediator.model.verdicts import Reason
@@ -100,6 +100,9 @@ class Worker:
             await drive(self._desk, run)
         except LostRun as error:
             self._complain(f"run {run.id} moved on elsewhere", error)
+        except DamagedRecord as error:
+            self._complain(f"a record of run {run.id} is damaged", error)
+            await self._hand_over(run.id, error)
         except StoreUnavailable as error:
             self._complain(f"run {run.id} waits for the store", error)
             await self._desk.clock.sleep(STORE_AWAY)

@@ -35,6 +35,12 @@ class Claims:
         self._held.update(run.id for run in free)
         return free
 
+    def set_aside(self, run_id: str) -> bool:
+        """A run that cannot be read is nobody's until the next start. Whether that is news."""
+        is_news = run_id not in self._held
+        self._held.add(run_id)
+        return is_news
+
     def give_up(self, run_id: str) -> None:
         self._held.discard(run_id)
         self._returned.add(run_id)

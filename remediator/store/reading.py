@@ -5,9 +5,11 @@ Questions to the journal. In: a connection. Out: stored values. Never writes.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
+from remediator.model.errors import DamagedRecord
 from remediator.model.ledger import FREEZE, RunFilter, StartRequest, Switch, Trace, Usage, arm_switch
 from remediator.model.rules import Limit
 from remediator.model.runs import Run, StepRecord
@@ -34,14 +36,28 @@ def attempts(db: sqlite3.Connection, run_id: str, seq: int) -> Sequence[StepReco
     return [step_from(body) for (body,) in found]
 
 
-def due(db: sqlite3.Connection, now: datetime, limit: int) -> Sequence[Run]:
-    """Live runs whose time has come, oldest first."""
+Damage = dict[str, str]
+"""Ids of runs that cannot be read, with why."""
+
+
+def due(db: sqlite3.Connection, now: datetime, limit: int) -> tuple[Sequence[Run], Damage]:
+    """Live runs whose time has come, oldest first; one that cannot be read is set aside and stops no other."""
     # `+due_at` keeps SQLite on the index by age: by due time it would read and sort the whole backlog each time.
     found = db.execute(
-        "SELECT body, resolved_at FROM runs WHERE is_live = 1 AND +due_at <= ? ORDER BY created_at, filed LIMIT ?",
+        "SELECT id, body, resolved_at FROM runs WHERE is_live = 1 AND +due_at <= ? ORDER BY created_at, filed LIMIT ?",
         (moment(now), limit),
     )
-    return [run_from_row(*row) for row in found]
+    return _readable(found)
+
+
+def _readable(rows: Iterable[Any]) -> tuple[list[Run], Damage]:
+    runs, damage = [], {}
+    for run_id, body, resolved_at in rows:
+        try:
+            runs.append(run_from_row(body, resolved_at))
+        except DamagedRecord as error:
+            damage[str(run_id)] = str(error)
+    return runs, damage
 
 
 def next_due(db: sqlite3.Connection, claimed: Collection[str], most: int) -> datetime | None:
@@ -50,8 +66,8 @@ def next_due(db: sqlite3.Connection, claimed: Collection[str], most: int) -> dat
     return next((datetime.fromisoformat(at) for run_id, at in found if run_id not in claimed), None)
 
 
-def listed(db: sqlite3.Connection, which: RunFilter) -> Sequence[Run]:
-    """Newest first."""
+def listed(db: sqlite3.Connection, which: RunFilter) -> tuple[Sequence[Run], Damage]:
+    """Newest first; runs that cannot be read are told apart."""
     where, values = ["1"], []
     if which.states:
         where.append(f"state IN ({', '.join('?' * len(which.states))})")
@@ -61,9 +77,10 @@ def listed(db: sqlite3.Connection, which: RunFilter) -> Sequence[Run]:
         values.append(plain(which.rule))
     # Only placeholders and the fixed texts above are put together here.
     query = (
-        f"SELECT body, resolved_at FROM runs WHERE {' AND '.join(where)} ORDER BY created_at DESC, filed DESC LIMIT ?"  # noqa: S608
+        f"SELECT id, body, resolved_at FROM runs WHERE {' AND '.join(where)}"  # noqa: S608
+        " ORDER BY created_at DESC, filed DESC LIMIT ?"
     )
-    return [run_from_row(*row) for row in db.execute(query, (*values, max(0, which.limit)))]
+    return _readable(db.execute(query, (*values, max(0, which.limit))))
 
 
 def steps(db: sqlite3.Connection, run_id: str) -> Sequence[StepRecord]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from remediator.model.errors import StoreUnavailable
+from remediator.model.errors import DamagedRecord
 from remediator.model.evidence import Diagnosis
 from remediator.model.ledger import Candidate, Switch, Trace
 from remediator.model.objects import ObjectRef
@@ -56,7 +56,7 @@ def sealed(value: Mapping[str, Any]) -> str:
 
 
 def unsealed(what: str, text: str) -> dict[str, Any]:
-    """The value again. Raises StoreUnavailable where a byte has changed."""
+    """The value again. Raises DamagedRecord where a byte has changed."""
     content, found, checksum = text.rpartition(SEAL)
     whole = content + "}"
     if not found or checksum != f"{zlib.crc32(whole.encode('utf-8', 'replace'))}}}":
@@ -65,8 +65,8 @@ def unsealed(what: str, text: str) -> dict[str, Any]:
     return value
 
 
-def _unreadable(what: str, text: str, why: object) -> StoreUnavailable:
-    return StoreUnavailable(
+def _unreadable(what: str, text: str, why: object) -> DamagedRecord:
+    return DamagedRecord(
         f"a stored {what} cannot be read ({why}): {text[:120]}... "
         "Run the Remediator version that wrote it, or restore the journal from a backup."
     )

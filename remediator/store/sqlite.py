@@ -36,6 +36,8 @@ class SQLiteStore:
         self._claims = Claims()
         self._claiming = asyncio.Lock()
         self._closing: asyncio.Future[None] | None = None
+        self.damaged: dict[str, str] = {}
+        """Runs that cannot be read, with why: they are set aside, and somebody must be told."""
 
     @classmethod
     async def open(
@@ -64,8 +66,9 @@ class SQLiteStore:
         async with self._claiming:
             self._claims.look()
             most = limit + len(self._claims)
-            found = await self._readers.ask(lambda db: reading.due(db, now, most))
+            found, damage = await self._readers.ask(lambda db: reading.due(db, now, most))
             # No await from here on: who is cancelled while waiting has claimed nothing.
+            self.damaged |= {run_id: why for run_id, why in damage.items() if self._claims.set_aside(run_id)}
             return self._claims.take(found, limit)
 
     async def release(self, run_id: str) -> None:
@@ -114,7 +117,9 @@ class SQLiteStore:
         return await self._readers.ask(lambda db: reading.get(db, run_id))
 
     async def list(self, which: RunFilter) -> Sequence[Run]:
-        return await self._readers.ask(lambda db: reading.listed(db, which))
+        found, damage = await self._readers.ask(lambda db: reading.listed(db, which))
+        self.damaged |= damage
+        return found
 
     async def steps(self, run_id: str) -> Sequence[StepRecord]:
         return await self._readers.ask(lambda db: reading.steps(db, run_id))

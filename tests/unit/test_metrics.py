@@ -44,6 +44,7 @@ NAMES = {
     "remediator_kube_requests": "counter",
     "remediator_store_commit_seconds": "histogram",
     "remediator_frozen": "gauge",
+    "remediator_store_damaged_runs": "gauge",
     "remediator_armed": "gauge",
     "remediator_config_last_reload_successful": "gauge",
     "remediator_last_notification_timestamp_seconds": "gauge",

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from remediator.model.alerts import Alert, AlertStatus
-from remediator.model.errors import StoreUnavailable
+from remediator.model.errors import DamagedRecord, StoreUnavailable
 from remediator.model.ledger import Candidate, Delivery, RunFilter
 from remediator.model.runs import StepState
 from remediator.store.rows import sealed, unsealed
@@ -342,14 +342,20 @@ async def test_a_newer_schema_is_refused(path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["replace(body, '\"cursor\":0', '\"cursor\":1')", "substr(body, 1, 200)", "'{}'"])
 async def test_a_changed_byte_in_a_run_is_found(path: Path, change: str) -> None:
-    """SQLite's own check does not see it; the run's checksum does, and nothing is done on its account."""
+    """SQLite's own check does not see it; the run's checksum does: it is set aside, and stops no other run."""
     await filed(path, "run-1")
+    await filed(path, "run-2")
     with closing(sqlite3.connect(path)) as db, db:
-        db.execute(f"UPDATE runs SET body = {change}")
+        db.execute(f"UPDATE runs SET body = {change} WHERE id = 'run-1'")
     store = await opened(path)
     try:
-        with pytest.raises(StoreUnavailable, match="checksum"):
-            await store.claim(NOON, 1)
+        assert [run.id for run in await store.claim(NOON, 5)] == ["run-2"]
+        assert [run.id for run in await store.list(RunFilter())] == ["run-2"]
+        assert await store.next_due() is None
+        assert list(store.damaged) == ["run-1"]
+        assert "checksum" in store.damaged["run-1"]
+        with pytest.raises(DamagedRecord):
+            await store.get("run-1")
     finally:
         await store.close()
 
