@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -89,6 +91,26 @@ class TwoLines:
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
+    """The practice server; or the one that REMEDIATOR_TEST_API names, with the token in REMEDIATOR_TEST_API_TOKEN."""
+    named = os.environ.get("REMEDIATOR_TEST_API")
+    async with _named(named) if named else _practice() as found:
+        yield found
+
+
+@asynccontextmanager
+async def _named(url: str) -> AsyncIterator[Api]:
+    token = os.environ["REMEDIATOR_TEST_API_TOKEN"]
+    connector = aiohttp.TCPConnector(ssl=False)  # a server of the tests' own, on loopback, with its own certificate
+    async with aiohttp.ClientSession(connector=connector) as session:
+        whole = Api(url, token, session)
+        home = await whole.made("/api/v1/namespaces", {"metadata": {"generateName": "contract-"}})
+        name = home["metadata"]["name"]
+        yield Api(url, token, session, name)
+        await whole.ask("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@asynccontextmanager
+async def _practice() -> AsyncIterator[Api]:
     numbers = itertools.count()
     clock = WallClock()
     server = PracticeServer(
