@@ -8,7 +8,6 @@ fingerprint is kept for people to read and never trusted. Nothing in an alert is
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,8 +41,8 @@ class Alert:
 
     @cached_property
     def label_hash(self) -> str:
-        """Twenty-four hex digits of SHA-256 over the sorted label set."""
-        canonical = json.dumps(sorted(self.labels.items()), separators=(",", ":"))
+        """Twenty-four hex digits of SHA-256 over the sorted label set, each text with its length before it."""
+        canonical = "".join([f"{len(name)}:{name}{len(value)}:{value}" for name, value in sorted(self.labels.items())])
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
     @cached_property

@@ -10,7 +10,8 @@ Foreign exceptions are translated into them, chained, in the room that imports t
     ├── BadNotification    the sender's body is wrong
     ├── IllegalMove        our bug: a move the run's table does not have
     ├── StoreUnavailable   the store cannot promise anything just now
-    │   └── LostRun        another worker holds the run
+    │   ├── LostRun        another worker holds the run
+    │   └── DamagedRecord  one stored value is not what was written
     ├── PermitRefused      a write outside its permit, or after it ran out
     └── RemoteError        the cluster or a system's own API
         ├── Temporary          the world is not ready; ask again after a while

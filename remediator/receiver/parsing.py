@@ -5,18 +5,17 @@ In: bytes. Out: a Notification, times as raw text. Raises BadNotification, which
 fields are ignored, and nothing is ever guessed for a field that is missing.
 
 Checked by hand, not by a schema library: a key that is there twice must be refused, and one alert with a lone surrogate
-in it must not cost the others. Read twice as fast where nothing is unusual: a quick reading that either proves every
-check of the thorough one, or says nothing and leaves the body to it. Six microseconds for each alert, ten otherwise.
+in it must not cost the others. A body exactly as Alertmanager writes it is read several times as fast: a quick reading
+either proves every check of the thorough one, or says nothing and leaves the body to it.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic_core import from_json
+import msgspec
 
 from remediator.model.alerts import Alert, AlertStatus, Notification
 from remediator.model.errors import BadNotification
@@ -27,7 +26,6 @@ _ALERT_FIELDS = frozenset(
 )
 _GROUP_FIELDS = frozenset({"receiver", "status", "alerts", "version", "groupKey", "truncatedAlerts", "externalURL"})
 _GROUP_MAPS = frozenset({"groupLabels", "commonLabels", "commonAnnotations"})
-_ALL_FIELDS = _GROUP_FIELDS | _GROUP_MAPS
 _STATUSES = {str(status): status for status in AlertStatus}
 
 
@@ -38,67 +36,72 @@ def read_notification(body: bytes) -> Notification:
 
 # --- quickly -----------------------------------------------------------------------------------------------
 
-_ESCAPED_COLON = re.compile(rb"\\u003[aA]")
+_CAMEL = {"starts_at": "startsAt", "ends_at": "endsAt", "generator_url": "generatorURL"}
+_GO_ESCAPES = ((b"&", rb"\u0026"), (b"<", rb"\u003c"), (b">", rb"\u003e"))
+"""What Go's encoder writes for three characters that JSON does not ask to be escaped."""
+
+
+class _Told(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, rename=_CAMEL):
+    """An alert, its fields in Alertmanager's order."""
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    starts_at: str
+    ends_at: str
+    generator_url: str
+    fingerprint: str
+
+
+class _Group(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """The whole body, its fields in Alertmanager's order and spelling."""
+
+    receiver: str
+    status: Literal["firing", "resolved"]
+    alerts: list[_Told]
+    groupLabels: dict[str, str]  # noqa: N815 - the sender's spelling
+    commonLabels: dict[str, str]  # noqa: N815
+    commonAnnotations: dict[str, str]  # noqa: N815
+    externalURL: str  # noqa: N815
+    version: Literal["4"]
+    groupKey: str  # noqa: N815
+    truncatedAlerts: Annotated[int, msgspec.Meta(ge=0)]  # noqa: N815
+
+
+_QUICK = msgspec.json.Decoder(_Group)
 
 
 def _read_quickly(body: bytes) -> Notification | None:
     """
-    A body with exactly the fields Alertmanager sends, each of its type; None for any other.
+    A body byte for byte as Alertmanager writes it; None for any other.
 
-    No key is there twice if the body has as many colons as the keys and texts that were read: each member of an
-    object has one, and what a second member hid is missing from the count. An escaped colon would upset it.
+    What was read is written again and compared: a key that is there twice, an unknown field or another spelling of
+    anything would be missing from the copy.
     """
-    if _ESCAPED_COLON.search(body):
-        return None
     try:
-        told = from_json(body, allow_inf_nan=False, cache_strings="keys")
-        return _assemble(told, body.count(b":"))
-    except (ValueError, TypeError, KeyError, AttributeError):
+        told = _QUICK.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-
-
-def _assemble(told: Any, colons: int) -> Notification | None:
-    """Raises TypeError, KeyError or AttributeError for what is not of the known shape."""
-    if told.keys() != _ALL_FIELDS or told["version"] != "4" or type(told["truncatedAlerts"]) is not int:
+    copy = msgspec.json.encode(told)
+    for character, escaped in _GO_ESCAPES:
+        copy = copy.replace(character, escaped)
+    if copy != body.rstrip(b"\n"):
         return None
-    texts = [told["receiver"], told["groupKey"], told["externalURL"]]
-    members = len(told)
-    for name in _GROUP_MAPS:
-        members += len(told[name])
-        texts += told[name].keys()
-        texts += told[name].values()
-    status, truncated = str(_STATUSES[told["status"]]), told["truncatedAlerts"]
-    alerts: list[Alert] = []
-    for raw in told["alerts"]:
-        alert = _alert(
-            status=_STATUSES[raw["status"]],
-            labels=raw["labels"],
-            annotations=raw["annotations"],
-            starts_at=raw["startsAt"],
-            ends_at=raw["endsAt"],
-            generator_url=raw["generatorURL"],
-            fingerprint=raw["fingerprint"],
-        )
-        if len(raw) != 7:  # the seven fields just read, and more
-            return None
-        labels, annotations = alert.labels, alert.annotations
-        members += 7 + len(labels) + len(annotations)
-        texts += (alert.starts_at, alert.ends_at, alert.generator_url, alert.fingerprint)
-        texts += labels
-        texts += labels.values()
-        texts += annotations
-        texts += annotations.values()
-        alerts.append(alert)
-    is_proven = members + "".join(texts).count(":") == colons
-    if not is_proven or truncated < 0 or type(told["alerts"]) is not list:
-        return None
-    return Notification(told["receiver"], status, told["groupKey"], truncated, tuple(alerts))
+    alerts = tuple([_alert(raw) for raw in told.alerts])
+    return Notification(told.receiver, told.status, told.groupKey, told.truncatedAlerts, alerts)
 
 
-def _alert(**fields: Any) -> Alert:
-    """`Alert(...)`; a frozen class sets field by field, guarded, which takes half as long as decoding the alert."""
+def _alert(raw: _Told) -> Alert:
+    """`Alert(...)`; a frozen class sets field by field, guarded, which takes longer than decoding the alert."""
     alert = object.__new__(Alert)
-    vars(alert).update(fields)
+    fields = alert.__dict__
+    fields["status"] = _STATUSES[raw.status]
+    fields["labels"] = raw.labels
+    fields["annotations"] = raw.annotations
+    fields["starts_at"] = raw.starts_at
+    fields["ends_at"] = raw.ends_at
+    fields["generator_url"] = raw.generator_url
+    fields["fingerprint"] = raw.fingerprint
     return alert
 
 
