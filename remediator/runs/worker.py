@@ -73,14 +73,16 @@ class Worker:
         """Take what is due; answers how long nothing more will be."""
         try:
             free = self._desk.bounds.concurrency - len(self._driven)
-            for run in await self._desk.store.claim(self._desk.clock.now(), free) if free > 0 else ():
+            if free <= 0:
+                return IDLE  # a run that ends wakes the worker
+            for run in await self._desk.store.claim(self._desk.clock.now(), free):
                 task = tasks.create_task(self._drive(run), name=f"run {run.id}")
                 self._driven[run.id] = task
             due = await self._desk.store.next_due()
         except StoreUnavailable as error:
             self._complain("the store cannot be asked for due runs", error)
             return STORE_AWAY
-        if due is None or len(self._driven) >= self._desk.bounds.concurrency:
+        if due is None:
             return IDLE
         return min(IDLE, max(0.0, (due - self._desk.clock.now()).total_seconds()))
 
