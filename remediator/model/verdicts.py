@@ -29,7 +29,6 @@ class Reason(StrEnum):
     LABELS_INVALID = "labels_invalid"
     # a target was not found
     TARGET_NOT_FOUND = "target_not_found"
-    TARGET_AMBIGUOUS = "target_ambiguous"
     TARGET_NOT_COVERED = "target_not_covered"
     TARGET_CHANGED = "target_changed"
     # a diagnosis
@@ -38,7 +37,6 @@ class Reason(StrEnum):
     NOT_CONFIRMED = "not_confirmed"
     LOOKALIKE = "lookalike"
     QUORUM_LOST = "quorum_lost"
-    SELF_HEALS = "self_heals"
     EVIDENCE_UNKNOWN = "evidence_unknown"
     EVIDENCE_STALE = "evidence_stale"
     CONDITION_NOT_MET = "condition_not_met"

@@ -239,7 +239,7 @@ PROBES: tuple[Probe[EtcdFacts], ...] = (
     required("no_alarm", "Is no alarm raised?", no_alarm, Reason.LOOKALIKE),
     required("undisturbed", "Is nobody else at work on it?", undisturbed),
     lookalike("quorum_lost", "Has no member a leader?", quorum_is_lost, Reason.QUORUM_LOST),
-    lookalike("image_heals_itself", "Will the image replace it by itself?", image_heals_itself, Reason.SELF_HEALS),
+    lookalike("image_heals_itself", "Will the image replace it by itself?", image_heals_itself),
     lookalike("killed_for_memory", "Was it killed for memory?", killed_for_memory),
     *(lookalike(fault.name, fault.question, in_last_words(fault)) for fault in LOOKALIKES),
 )
