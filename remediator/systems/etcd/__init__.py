@@ -1,7 +1,7 @@
 """
 etcd in a StatefulSet (Milvus and others): a member was permanently removed while the others keep quorum.
 
-`locating` finds the StatefulSet, `survey` looks, `probes` judge, `planning` plans, `verbs` act, `health` verifies.
+`locating` finds the StatefulSet, `survey` looks (`pods` reads one, `facts` are what it saw), `probes` judge, `planning` plans, `verbs` act, `health` verifies.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from remediator.model.systems import System
+from remediator.systems.etcd.facts import EtcdFacts
 from remediator.systems.etcd.health import health
 from remediator.systems.etcd.locating import locate
 from remediator.systems.etcd.planning import REPLACE_REMOVED_MEMBERS
 from remediator.systems.etcd.probes import PROBES
 from remediator.systems.etcd.quorum import healthy_pods, quorum_of, removed_pods
-from remediator.systems.etcd.survey import EtcdFacts, look
+from remediator.systems.etcd.survey import look
 from remediator.systems.etcd.verbs import VERBS
 
 

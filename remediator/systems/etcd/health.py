@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from remediator.model.plans import Plan
 from remediator.model.systems import Health
+from remediator.systems.etcd.facts import EtcdFacts
 from remediator.systems.etcd.quorum import quorum_of
-from remediator.systems.etcd.survey import EtcdFacts
 
 BEHIND = 100
 """Raft entries a member may lag when all is well."""

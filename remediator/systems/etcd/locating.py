@@ -14,7 +14,7 @@ from remediator.model.objects import POD, STATEFUL_SET, Manifest, ObjectRef, is_
 from remediator.model.seams import ReadAccess
 from remediator.model.systems import Located, NotLocated
 from remediator.model.verdicts import Reason
-from remediator.systems.etcd.survey import must_be_etcd
+from remediator.systems.etcd.pods import must_be_etcd
 
 
 async def locate(read: ReadAccess, labels: Mapping[str, str]) -> Located | NotLocated:

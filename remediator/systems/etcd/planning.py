@@ -16,9 +16,9 @@ from remediator.model.objects import POD, VOLUME, ObjectRef
 from remediator.model.plans import Change, Effect, Step
 from remediator.model.systems import Draft, NoDraft, Parameter, ParameterKind, Remedy
 from remediator.model.verdicts import Reason
+from remediator.systems.etcd.facts import EtcdFacts, PodFacts
 from remediator.systems.etcd.images import Family
 from remediator.systems.etcd.quorum import Quorum, healthy_pods, quorum_of, removed_pods
-from remediator.systems.etcd.survey import EtcdFacts, PodFacts
 
 STILL = ("one_cluster", "quorum_holds", "every_voter_is_healthy", "no_alarm", "undisturbed")
 """Must still hold right before every write."""

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from remediator.model.evidence import Answer, Evidence, Weight
 from remediator.model.systems import Probe
 from remediator.model.verdicts import Reason
+from remediator.systems.etcd.facts import EtcdFacts, PodFacts
 from remediator.systems.etcd.images import Family
 from remediator.systems.etcd.logs import LOOKALIKES, Lookalike
 from remediator.systems.etcd.quorum import healthy_pods, quorum_of, removed_pods
-from remediator.systems.etcd.survey import EtcdFacts, PodFacts
 
 LOOKS_WITHOUT_LEADER = 2
 """In a row: an election leaves a cluster without a leader for a second or two."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remediator.systems.etcd.api import Member, MemberList
-from remediator.systems.etcd.survey import EtcdFacts, PodFacts
+from remediator.systems.etcd.facts import EtcdFacts, PodFacts
 
 NEAR = 1000
 """Raft entries a healthy member may be behind (a busy cluster applies thousands each second)."""

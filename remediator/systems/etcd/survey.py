@@ -8,121 +8,22 @@ can mistake silence for health or for death.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
 from remediator.model.calls import Door, LogText
-from remediator.model.errors import NotFound, Permanent, RemoteError
+from remediator.model.errors import NotFound, RemoteError
 from remediator.model.objects import CLAIM, JOB, NODE, POD, STATEFUL_SET, VOLUME, Manifest, ObjectRef, is_ready
 from remediator.model.seams import ReadAccess
 from remediator.model.systems import Surveyed
 from remediator.systems.etcd import api
-from remediator.systems.etcd.images import Family, family_of
+from remediator.systems.etcd.facts import EtcdFacts, PodFacts, Voice
 from remediator.systems.etcd.logs import UNREADABLE, LastWords, read_last_words
+from remediator.systems.etcd.pods import CONTAINER, claim_name, death_in, node_of, pod_facts
 
-CONTAINER = "etcd"
-STEADY = timedelta(seconds=120)
-"""How long a container must have lived since its last death before Ready is believed."""
 SIGHTINGS_KEPT = 4
 """More than any rule may ask for."""
-VARIABLE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
-
-
-@dataclass(frozen=True)
-class Death:
-    """How the container's last run ended."""
-
-    exit_code: int
-    reason: str
-    finished_at: str
-    container_id: str
-
-
-@dataclass(frozen=True)
-class PodFacts:
-    ref: ObjectRef
-    ordinal: int
-    address: str
-    node: str
-    is_ready: bool
-    """Ready, and has been running long enough to mean it: a container between two crashes is Ready for a moment."""
-    is_running: bool
-    """The etcd container has a live process just now."""
-    is_crash_looping: bool
-    restarts: int
-    death: Death | None
-    peer_url: str
-    family: Family
-    state_env: str
-    claim: ObjectRef | None
-    has_just_died: bool = False
-    """The container has ended and is not yet waiting to be started again."""
-    words: LastWords = UNREADABLE
-    """Read only for pods that are not ready."""
-    deaths_seen: int = 0
-    """Different deaths of this very pod whose log told of the removal, over all looks of this run."""
-
-
-@dataclass(frozen=True)
-class Voice:
-    """What one running member said, or why it said nothing."""
-
-    pod: str
-    silent_because: str = ""
-    own_view: api.MemberList | None = None
-    agreed_view: api.MemberList | None = None
-    """The linearizable list: only a member in touch with a quorum answers it."""
-    status: api.Status | None = None
-    alarms: tuple[str, ...] | None = None
-    hash: int | None = None
-    """Of all keys up to `EtcdFacts.hash_revision`."""
-
-    @property
-    def has_leader(self) -> bool:
-        return self.status is not None and self.status.leader != 0
-
-
-@dataclass(frozen=True)
-class EtcdFacts:
-    """One look."""
-
-    target: ObjectRef
-    at: datetime
-    replicas: int
-    generation: int
-    rollout: str
-    """What is being rolled out, drained or upgraded just now; "" when nothing is."""
-    pods: tuple[PodFacts, ...]
-    voices: tuple[Voice, ...]
-    claims: Mapping[str, Manifest]
-    volumes: Mapping[str, Manifest]
-    hash_revision: int = 0
-    leaderless_looks: int = 0
-    """Looks in a row, this one included, in which members answered and none had a leader."""
-    unread: tuple[str, ...] = ()
-    """What could not be read, in words. Not empty: some judgements become unknown."""
-
-    @property
-    def down(self) -> tuple[PodFacts, ...]:
-        return tuple(p for p in self.pods if not p.is_ready)
-
-    @property
-    def steady_voices(self) -> tuple[Voice, ...]:
-        """
-        Members whose word counts: of pods that are Ready, or that never died.
-
-        A crash-looping member speaks for a second after each start, of a cluster it no longer belongs to.
-        """
-        steady = {p.ref.name for p in self.pods if p.is_ready or p.death is None}
-        return tuple(v for v in self.voices if v.pod in steady)
-
-    @property
-    def agreed(self) -> api.MemberList | None:
-        """The linearizable member list, from any steady member that has a leader."""
-        return next((v.agreed_view for v in self.steady_voices if v.agreed_view and v.has_leader), None)
 
 
 async def look(read: ReadAccess, target: ObjectRef, notes: Mapping[str, Any]) -> Surveyed[EtcdFacts]:
@@ -133,7 +34,7 @@ async def look(read: ReadAccess, target: ObjectRef, notes: Mapping[str, Any]) ->
     jobs, (claims, volumes, nodes) = await asyncio.gather(
         _jobs(read, target.namespace, unread), _storage_and_nodes(read, pods, unread)
     )
-    seen = [_pod_facts(pod, read.clock.now()) for pod in pods]
+    seen = [pod_facts(pod, read.clock.now()) for pod in pods]
     spoken, words = await asyncio.gather(
         asyncio.gather(*(_listen(read, p) for p in seen if p.is_running)),
         asyncio.gather(*(_last_words(read, p, unread) for p in seen)),
@@ -191,9 +92,9 @@ async def _storage_and_nodes(
 ) -> tuple[dict[str, Manifest], dict[str, Manifest], dict[str, Manifest]]:
     """Claims by name, volumes by name and nodes by name, of the pods that are not Ready."""
     not_ready = [p for p in pods if not is_ready(p)]
-    wanted = [(_claim_name(p), p["metadata"]["namespace"]) for p in not_ready]
+    wanted = [(claim_name(p), p["metadata"]["namespace"]) for p in not_ready]
     claim_refs = [ObjectRef(CLAIM, name, namespace) for name, namespace in wanted if name]
-    node_refs = {p["spec"]["nodeName"]: ObjectRef(NODE, p["spec"]["nodeName"]) for p in pods if _node(p)}
+    node_refs = {p["spec"]["nodeName"]: ObjectRef(NODE, p["spec"]["nodeName"]) for p in pods if node_of(p)}
     claims, nodes = await asyncio.gather(
         _get_all(read, claim_refs, unread), _get_all(read, list(node_refs.values()), unread)
     )
@@ -218,105 +119,6 @@ async def _get_all(read: ReadAccess, refs: Sequence[ObjectRef], unread: set[str]
 # --- one pod -----------------------------------------------------------------------------------------------
 
 
-def _node(pod: Manifest) -> str:
-    return str(pod["spec"].get("nodeName", ""))
-
-
-def _container(pod: Manifest) -> Manifest:
-    return next((c for c in pod["spec"].get("containers", ()) if c["name"] == CONTAINER), {})
-
-
-def _claim_name(pod: Manifest) -> str:
-    """The claim of the volume that the etcd container mounts; "" when there is none or more than one."""
-    mounted = {m["name"] for m in _container(pod).get("volumeMounts", ())}
-    names = [
-        str(v["persistentVolumeClaim"]["claimName"])
-        for v in pod["spec"].get("volumes", ())
-        if v["name"] in mounted and "persistentVolumeClaim" in v
-    ]
-    return names[0] if len(names) == 1 else ""
-
-
-def environment(pod: Manifest) -> dict[str, str]:
-    """
-    The container's variables, `$(NAME)` expanded as the kubelet does; fieldRefs of the pod's name and namespace.
-
-    What comes from elsewhere (a secret, a config map) is not known: it stays `$(NAME)`, here and where it is used.
-    """
-    values: dict[str, str] = {}
-    known = {f"metadata.{key}": str(pod["metadata"][key]) for key in ("name", "namespace")}
-    for entry in _container(pod).get("env", ()):
-        raw = str(entry.get("value", ""))
-        if "valueFrom" in entry:
-            source = entry["valueFrom"].get("fieldRef", {}).get("fieldPath", "")
-            raw = known.get(source, f"$({entry['name']})")
-        values[entry["name"]] = VARIABLE.sub(lambda m, before=dict(values): before.get(m[1], m[0]), raw)  # type: ignore[misc]
-    return values
-
-
-def _peer_url(pod: Manifest, env: Mapping[str, str]) -> str:
-    """Where its peers know this pod: its own advertisement, else its entry in the initial cluster; "" if not known."""
-    entries = dict(e.split("=", 1) for e in env.get("ETCD_INITIAL_CLUSTER", "").split(",") if "=" in e)
-    said = (env.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", "").partition(",")[0], entries.get(pod["metadata"]["name"], ""))
-    return next((url.rstrip("/") for url in said if url and "$(" not in url), "")
-
-
-def _etcd_state(pod: Manifest) -> Manifest:
-    statuses = pod.get("status", {}).get("containerStatuses", ())
-    return next((s for s in statuses if s["name"] == CONTAINER), {"state": {}})
-
-
-def _pod_facts(pod: Manifest, now: datetime) -> PodFacts:
-    container = _container(pod)
-    env = environment(pod)
-    state = _etcd_state(pod)
-    waiting = state["state"].get("waiting", {}).get("reason", "")
-    restarts = int(state.get("restartCount", 0))
-    namespace, claim = pod["metadata"]["namespace"], _claim_name(pod)
-    name = pod["metadata"]["name"]
-    return PodFacts(
-        ref=ObjectRef.of(POD, pod),
-        ordinal=int(name.rpartition("-")[2]),
-        address=str(pod.get("status", {}).get("podIP", "")),
-        node=_node(pod),
-        is_ready=is_ready(pod) and not _died_lately(_death_in(pod), now),
-        is_running="running" in state["state"],
-        is_crash_looping=waiting == "CrashLoopBackOff" or ("terminated" in state["state"] and restarts >= 3),
-        restarts=restarts,
-        death=_death_in(pod),
-        has_just_died="terminated" in state["state"],
-        peer_url=_peer_url(pod, env),
-        family=family_of(
-            str(container.get("image", "")),
-            env,
-            has_prestop=bool(container.get("lifecycle", {}).get("preStop")),
-            own_entrypoint=not container.get("command"),
-        ),
-        state_env=env.get("ETCD_INITIAL_CLUSTER_STATE", ""),
-        claim=ObjectRef(CLAIM, claim, namespace) if claim else None,
-    )
-
-
-def _died_lately(death: Death | None, now: datetime) -> bool:
-    """A death whose time cannot be read, or lies ahead of our clock, is a late one."""
-    if death is None:
-        return False
-    try:
-        ended = datetime.fromisoformat(death.finished_at)
-        return now - ended < STEADY
-    except (ValueError, TypeError):
-        return True
-
-
-def _death(terminated: Mapping[str, Any]) -> Death:
-    return Death(
-        int(terminated.get("exitCode", -1)),
-        str(terminated.get("reason", "")),
-        str(terminated.get("finishedAt", "")),
-        str(terminated.get("containerID", "")),
-    )
-
-
 # --- the log -----------------------------------------------------------------------------------------------
 
 
@@ -334,7 +136,7 @@ async def _last_words(read: ReadAccess, pod: PodFacts, unread: set[str]) -> Last
     except RemoteError as error:
         unread.add(f"log of {pod.ref}: {error}")
         return UNREADABLE
-    if log is None or not log.available or _death_in(again) != pod.death:
+    if log is None or not log.available or death_in(again) != pod.death:
         return UNREADABLE
     return read_last_words(log.text)
 
@@ -348,12 +150,6 @@ async def _log_of_the_dead(read: ReadAccess, pod: PodFacts) -> LogText | None:
             if pod.is_running:
                 return None  # the current log is of the living
     return None
-
-
-def _death_in(pod: Manifest) -> Death | None:
-    state = _etcd_state(pod)
-    terminated = state["state"].get("terminated") or state.get("lastState", {}).get("terminated")
-    return _death(terminated) if terminated else None
 
 
 def _note_sightings(pods: Sequence[PodFacts], notes: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -446,10 +242,3 @@ def _rollout(owner: Manifest, jobs: Sequence[Manifest], nodes: Mapping[str, Mani
     if away:
         return f"node {away[0]} is not Ready"
     return ""
-
-
-def must_be_etcd(owner: Manifest) -> None:
-    """Raise Permanent unless the StatefulSet's template runs a container called etcd."""
-    containers = owner["spec"]["template"]["spec"].get("containers", ())
-    if not any(c["name"] == CONTAINER for c in containers):
-        raise Permanent(f"StatefulSet {owner['metadata']['name']} has no container called {CONTAINER}")

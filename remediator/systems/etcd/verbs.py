@@ -31,8 +31,9 @@ from remediator.model.systems import (
 )
 from remediator.model.verdicts import Reason
 from remediator.systems.etcd import api
+from remediator.systems.etcd.facts import EtcdFacts, PodFacts
 from remediator.systems.etcd.quorum import quorum_of
-from remediator.systems.etcd.survey import EtcdFacts, PodFacts, look
+from remediator.systems.etcd.survey import look
 
 POLL = 2.0
 """Seconds between two looks while waiting."""

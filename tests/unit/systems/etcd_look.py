@@ -13,9 +13,9 @@ from typing import Any
 
 from remediator.model.objects import CLAIM, POD, STATEFUL_SET, VOLUME, ObjectRef
 from remediator.systems.etcd.api import Member, MemberList, Status
+from remediator.systems.etcd.facts import Death, EtcdFacts, PodFacts, Voice
 from remediator.systems.etcd.images import Family
 from remediator.systems.etcd.logs import LastWords
-from remediator.systems.etcd.survey import Death, EtcdFacts, PodFacts, Voice
 
 SET = ObjectRef(STATEFUL_SET, "my-etcd", "milvus", "uid-set")
 CLUSTER_ID = 0x9491C1FF1B697B36

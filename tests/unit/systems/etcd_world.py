@@ -13,7 +13,8 @@ from remediator.model.errors import RemoteError
 from remediator.model.objects import CLAIM, NODE, POD, STATEFUL_SET, VOLUME, Manifest, ObjectRef
 from remediator.model.seams import ReadAccess, WriteAccess
 from remediator.model.verdicts import Permit
-from remediator.systems.etcd.survey import EtcdFacts, look
+from remediator.systems.etcd.facts import EtcdFacts
+from remediator.systems.etcd.survey import look
 from tests.fakes.fake_clock import FakeClock
 from tests.fakes.fake_cluster import FakeCluster
 from tests.fakes.fake_endpoints import FakeEndpoints

@@ -13,10 +13,10 @@ from remediator.model.plans import Effect
 from remediator.model.systems import Draft, NoDraft
 from remediator.model.verdicts import Reason
 from remediator.systems import discover
+from remediator.systems.etcd.facts import EtcdFacts
 from remediator.systems.etcd.images import Family
 from remediator.systems.etcd.planning import PARAMETERS, PROVEN, STILL, plan
 from remediator.systems.etcd.probes import PROBES
-from remediator.systems.etcd.survey import EtcdFacts
 from tests.unit.systems.etcd_look import (
     SET,
     claim,

@@ -11,10 +11,10 @@ from remediator.model.evidence import Answer, DiagnosisResult, Weight, conclude
 from remediator.model.verdicts import Reason
 from remediator.systems.etcd import SYSTEM, facts_json
 from remediator.systems.etcd.api import MemberList
+from remediator.systems.etcd.facts import Death, EtcdFacts
 from remediator.systems.etcd.images import Family
 from remediator.systems.etcd.logs import LOOKALIKES, UNREADABLE, LastWords
 from remediator.systems.etcd.probes import PROBES
-from remediator.systems.etcd.survey import Death, EtcdFacts
 from tests.unit.systems.etcd_look import (
     CLUSTER_ID,
     SAID,

@@ -11,9 +11,10 @@ from remediator.model.errors import Forbidden, NotFound, Permanent, Temporary
 from remediator.model.evidence import Answer, DiagnosisResult, conclude
 from remediator.model.objects import CLAIM, JOB, NODE, POD, STATEFUL_SET, ObjectRef
 from remediator.systems.etcd import SYSTEM
+from remediator.systems.etcd.facts import Death
 from remediator.systems.etcd.images import Family
 from remediator.systems.etcd.logs import UNREADABLE
-from remediator.systems.etcd.survey import Death, environment
+from remediator.systems.etcd.pods import environment
 from tests.unit.systems.etcd_look import CLUSTER_ID, url
 from tests.unit.systems.etcd_world import ALARM, HASH, LIST, STATUS, told_member
 
