@@ -1,7 +1,8 @@
 """
 etcd in a StatefulSet (Milvus and others): a member was permanently removed while the others keep quorum.
 
-`locating` finds the StatefulSet, `survey` looks (`pods` reads one, `facts` are what it saw), `probes` judge, `planning` plans, `verbs` act, `health` verifies.
+`locating` finds the StatefulSet, `survey` looks (`pods` reads one pod, `facts` are what was seen), `probes` judge,
+`planning` plans, `verbs` act, `health` verifies.
 """
 
 from __future__ import annotations

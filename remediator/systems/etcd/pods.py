@@ -22,7 +22,7 @@ STEADY = timedelta(seconds=120)
 VARIABLE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
 
-def node_of(pod: Manifest) -> str:
+def _node(pod: Manifest) -> str:
     return str(pod["spec"].get("nodeName", ""))
 
 
@@ -30,7 +30,7 @@ def _container(pod: Manifest) -> Manifest:
     return next((c for c in pod["spec"].get("containers", ()) if c["name"] == CONTAINER), {})
 
 
-def claim_name(pod: Manifest) -> str:
+def _claim_name(pod: Manifest) -> str:
     """The claim of the volume that the etcd container mounts; "" when there is none or more than one."""
     mounted = {m["name"] for m in _container(pod).get("volumeMounts", ())}
     names = [
@@ -76,13 +76,13 @@ def pod_facts(pod: Manifest, now: datetime) -> PodFacts:
     state = _etcd_state(pod)
     waiting = state["state"].get("waiting", {}).get("reason", "")
     restarts = int(state.get("restartCount", 0))
-    namespace, claim = pod["metadata"]["namespace"], claim_name(pod)
+    namespace, claim = pod["metadata"]["namespace"], _claim_name(pod)
     name = pod["metadata"]["name"]
     return PodFacts(
         ref=ObjectRef.of(POD, pod),
         ordinal=int(name.rpartition("-")[2]),
         address=str(pod.get("status", {}).get("podIP", "")),
-        node=node_of(pod),
+        node=_node(pod),
         is_ready=is_ready(pod) and not _died_lately(death_in(pod), now),
         is_running="running" in state["state"],
         is_crash_looping=waiting == "CrashLoopBackOff" or ("terminated" in state["state"] and restarts >= 3),

@@ -14,13 +14,13 @@ from typing import Any
 
 from remediator.model.calls import Door, LogText
 from remediator.model.errors import NotFound, RemoteError
-from remediator.model.objects import CLAIM, JOB, NODE, POD, STATEFUL_SET, VOLUME, Manifest, ObjectRef, is_ready
+from remediator.model.objects import JOB, NODE, POD, STATEFUL_SET, VOLUME, Manifest, ObjectRef, is_ready
 from remediator.model.seams import ReadAccess
 from remediator.model.systems import Surveyed
 from remediator.systems.etcd import api
 from remediator.systems.etcd.facts import EtcdFacts, PodFacts, Voice
 from remediator.systems.etcd.logs import UNREADABLE, LastWords, read_last_words
-from remediator.systems.etcd.pods import CONTAINER, claim_name, death_in, node_of, pod_facts
+from remediator.systems.etcd.pods import CONTAINER, death_in, pod_facts
 
 SIGHTINGS_KEPT = 4
 """More than any rule may ask for."""
@@ -30,11 +30,11 @@ async def look(read: ReadAccess, target: ObjectRef, notes: Mapping[str, Any]) ->
     """Survey the StatefulSet `target`. Raises RemoteError only when the StatefulSet itself cannot be read."""
     owner = await read.cluster.get(target)
     pods = await _pods(read, owner)
+    seen = [pod_facts(pod, read.clock.now()) for pod in pods]
     unread: set[str] = set()
     jobs, (claims, volumes, nodes) = await asyncio.gather(
-        _jobs(read, target.namespace, unread), _storage_and_nodes(read, pods, unread)
+        _jobs(read, target.namespace, unread), _storage_and_nodes(read, seen, unread)
     )
-    seen = [pod_facts(pod, read.clock.now()) for pod in pods]
     spoken, words = await asyncio.gather(
         asyncio.gather(*(_listen(read, p) for p in seen if p.is_running)),
         asyncio.gather(*(_last_words(read, p, unread) for p in seen)),
@@ -88,13 +88,11 @@ def _is_owned(pod: Manifest, owner: Manifest) -> bool:
 
 
 async def _storage_and_nodes(
-    read: ReadAccess, pods: Sequence[Manifest], unread: set[str]
+    read: ReadAccess, pods: Sequence[PodFacts], unread: set[str]
 ) -> tuple[dict[str, Manifest], dict[str, Manifest], dict[str, Manifest]]:
-    """Claims by name, volumes by name and nodes by name, of the pods that are not Ready."""
-    not_ready = [p for p in pods if not is_ready(p)]
-    wanted = [(claim_name(p), p["metadata"]["namespace"]) for p in not_ready]
-    claim_refs = [ObjectRef(CLAIM, name, namespace) for name, namespace in wanted if name]
-    node_refs = {p["spec"]["nodeName"]: ObjectRef(NODE, p["spec"]["nodeName"]) for p in pods if node_of(p)}
+    """Claims by name and volumes by name of the pods that are down, and the nodes of all."""
+    claim_refs = [p.claim for p in pods if not p.is_ready and p.claim is not None]
+    node_refs = {p.node: ObjectRef(NODE, p.node) for p in pods if p.node}
     claims, nodes = await asyncio.gather(
         _get_all(read, claim_refs, unread), _get_all(read, list(node_refs.values()), unread)
     )

@@ -419,3 +419,18 @@ async def test_a_pod_that_has_no_status_yet_is_down_and_has_not_died(etcd):
         0,
     )
     assert pod.ref.resource is POD
+
+
+async def test_a_pod_that_is_ready_between_two_crashes_is_down_with_its_storage(etcd):
+    """Without a readiness probe a container is Ready for the second it lives: that is no health."""
+    manifest = etcd.pod_manifest(0, healthy=False)
+    manifest["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    state = manifest["status"]["containerStatuses"][0]
+    state["lastState"]["terminated"]["finishedAt"] = etcd.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    etcd.cluster.put(POD, manifest)
+
+    facts = await etcd.look()
+
+    assert [p.ref.name for p in facts.down] == ["my-etcd-0"]
+    assert list(facts.claims) == ["data-my-etcd-0"]
+    assert list(facts.volumes) == ["pv-0"]
