@@ -15,7 +15,7 @@ setup: $(READY) ## make the virtual environment from the lock file
 
 $(READY): pyproject.toml uv.lock
 	@test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv; }
-	@$(UV) sync --quiet --locked
+	@$(UV) sync --quiet --locked --system-certs
 	@touch $(READY)
 
 demo: $(READY) ## the whole loop on the practice cluster: make demo ARGS="etcd-member-removed --fast -o json"
