@@ -1,0 +1,48 @@
+"""Turn settings into what each room takes: limits, the service's own objects, the way to the API server."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from remediator.kube.access import KubeAccess
+from remediator.model.objects import NAMESPACE, NODE, POD, ObjectRef
+from remediator.model.rules import Limit
+from remediator.runs.desk import Bounds
+from remediator.settings import Settings
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    limit = settings.limits.per_service
+    return Bounds(
+        per_service=Limit(limit.count, timedelta(seconds=limit.window_seconds)),
+        protected_namespaces=settings.protected_namespaces,
+        own=own_objects(settings),
+        evidence_max_age=timedelta(seconds=settings.evidence_max_age_seconds),
+        permit_seconds=settings.permit_seconds,
+        recheck=timedelta(seconds=settings.held_recheck_seconds),
+        concurrency=settings.workers.concurrency,
+    )
+
+
+def own_objects(settings: Settings) -> tuple[ObjectRef, ...]:
+    """What keeps this service alive: its namespace with all in it, its pod, its node."""
+    own = settings.own
+    refs = []
+    if own.namespace:
+        refs.append(ObjectRef(NAMESPACE, own.namespace))
+        refs += [ObjectRef(POD, own.pod_name, own.namespace)] if own.pod_name else []
+    refs += [ObjectRef(NODE, own.node)] if own.node else []
+    return tuple(refs)
+
+
+def kube_access(settings: Settings) -> KubeAccess:
+    kubernetes = settings.kubernetes
+    return KubeAccess(
+        kubeconfig=str(kubernetes.kubeconfig or ""),
+        context=kubernetes.context,
+        in_cluster=kubernetes.in_cluster,
+        server=kubernetes.server,
+        token_file=str(kubernetes.token_file or ""),
+        ca_file=str(kubernetes.ca_file or ""),
+        request_timeout=kubernetes.request_timeout_seconds,
+    )

@@ -1,0 +1,214 @@
+"""Make every object, hand each what it needs, and run them until the caller leaves; then end them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from remediator import guards, systems
+from remediator.app.bounds import bounds_of, kube_access
+from remediator.app.hearing import Ear, log_api
+from remediator.app.ruleset import Rules
+from remediator.app.state import Service, live_state
+from remediator.clocks import SystemClock, new_id
+from remediator.endpoints.http import HttpEndpoints
+from remediator.kube.client import KubeClient
+from remediator.kube.events import EventRecorder
+from remediator.logs import LogObserver, complain
+from remediator.metrics import Metrics
+from remediator.model.errors import ConfigError, StoreUnavailable
+from remediator.model.ledger import Delivery, Filed
+from remediator.model.seams import Clock, Ids, Observer, ReadAccess, WriteAccess
+from remediator.model.systems import AnySystem
+from remediator.model.verdicts import Permit
+from remediator.receiver.listening import Listener
+from remediator.receiver.webhook import Webhook
+from remediator.runs.desk import Desk
+from remediator.runs.telling import Teller
+from remediator.runs.worker import Worker
+from remediator.settings import Settings
+from remediator.store.backups import FileBackups
+from remediator.store.sqlite import SQLiteStore
+from remediator.web.api import Api
+from remediator.web.operations import operations_routes
+from remediator.web.public import public_application
+
+HOUSEKEEPING_SECONDS = 3600.0
+EVENTS_DRAIN_SECONDS = 3.0
+
+
+@asynccontextmanager
+async def service(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    ids: Ids = new_id,
+    observers: Sequence[Observer] = (),
+    known: Mapping[str, AnySystem] | None = None,
+) -> AsyncIterator[Service]:
+    """
+    Everything, running, until the caller leaves. Raises ConfigError and StoreUnavailable before it listens.
+
+    `known` are the systems there are; without it, those that discovery finds.
+    """
+    clock = clock or SystemClock()
+    metrics = Metrics()
+    known = systems.discover() if known is None else known
+    rules = Rules(settings, known, clock, ids)
+    async with AsyncExitStack() as stack:
+        problems = rules.reload()
+        if problems:
+            raise ConfigError("\n".join(["the rules are wrong:", *(f"  {problem}" for problem in problems)]))
+        metrics.reload_ok.set(1)
+        journal = settings.state_directory / "journal.db"
+        store = await SQLiteStore.open(journal, clock, told_commit=metrics.committed)
+        stack.push_async_callback(store.close)
+        kube = await KubeClient.connect(
+            kube_access(settings), clock=clock, tell=lambda a: metrics.kube_asked(a.verb, a.resource, a.code)
+        )
+        stack.push_async_callback(kube.close)
+        endpoints = HttpEndpoints(clock=clock, allow_loopback=settings.kubernetes.pods_on_loopback)
+        stack.push_async_callback(endpoints.close)
+        recorder = EventRecorder(kube, clock, ids, instance=settings.own.pod_name or "remediator")
+        told: list[Observer] = [metrics, LogObserver(), *observers, *([recorder] if settings.events else [])]
+        access = Access(kube, endpoints, FileBackups(settings.backup_directory), clock)
+        desk = Desk(
+            store=store,
+            clock=clock,
+            systems=known,
+            rule=rules.get,
+            access=access,
+            guards=guards.discover(),
+            tell=Teller(told, complain=complain),
+            bounds=bounds_of(settings),
+        )
+        worker = Worker(desk, complain=complain)
+        running = Service(settings, store, rules, metrics)
+        webhook = Webhook(
+            credentials=settings.webhook.auth.credentials(),
+            dispatch=rules.dispatch,
+            store=Filing(store, worker),
+            clock=clock,
+            ids=ids,
+            limits=settings.webhook,
+            tell=Ear(metrics, clock),
+        )
+        api = Api(settings.operators.credentials(), store, lambda: rules.loaded, clock, ids, log_api)
+        await stack.enter_async_context(_running(running, worker, recorder, clock))
+        await stack.enter_async_context(_listening(settings, running, webhook, api))
+        structlog.get_logger().info(
+            "ready",
+            webhook_port=running.webhook_port,
+            operations_port=running.operations_port,
+            rules=[rule.name for rule in rules.loaded],
+            sqlite=sqlite3.sqlite_version,
+        )
+        yield running
+        running.stopping = True
+
+
+@dataclass(frozen=True)
+class Access:
+    """Reading for all, writing only from a permit."""
+
+    kube: KubeClient
+    endpoints: HttpEndpoints
+    backups: FileBackups
+    clock: Clock
+
+    def read(self) -> ReadAccess:
+        return ReadAccess(self.kube.view(), self.endpoints.view(), self.backups, self.clock)
+
+    def write(self, permit: Permit) -> WriteAccess:
+        bound = self.kube.bind(permit), self.endpoints.bind(permit)
+        return WriteAccess(permit.run_id, *bound, self.backups, self.clock)
+
+
+@dataclass(frozen=True)
+class Filing:
+    """The store's door for the receiver: a delivery that made a run wakes the worker."""
+
+    store: SQLiteStore
+    worker: Worker
+
+    async def file(self, delivery: Delivery) -> Sequence[Filed]:
+        filed = await self.store.file(delivery)
+        if any(entry.created for entry in filed):
+            self.worker.wake()
+        return filed
+
+
+@asynccontextmanager
+async def _running(running: Service, worker: Worker, recorder: EventRecorder, clock: Clock) -> AsyncIterator[None]:
+    """The tasks of the service. One that dies ends the service, loudly; on leaving they end in order."""
+    posting = asyncio.create_task(recorder.run(), name="events")
+    working = asyncio.create_task(worker.run(), name="worker")
+    keeping = asyncio.create_task(_keep_house(running, clock), name="housekeeping")
+    for task in (posting, working, keeping):
+        task.add_done_callback(running.task_ended)
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        working.cancel()
+        await asyncio.wait({working, keeping})
+        await recorder.drain(EVENTS_DRAIN_SECONDS)
+        posting.cancel()
+        await asyncio.wait({posting})
+
+
+@asynccontextmanager
+async def _listening(settings: Settings, running: Service, webhook: Webhook, api: Api) -> AsyncIterator[None]:
+    """Both ports open; on leaving, requests in hand are answered and late writes waited for."""
+    public = Listener(
+        public_application([*webhook.routes(), *api.routes()], new_id),
+        settings.listen.host,
+        settings.listen.port,
+        new_id,
+        max_connections=settings.webhook.max_connections,
+        header_timeout_seconds=settings.webhook.header_timeout_seconds,
+    )
+    inner = web.Application()
+    inner.add_routes(operations_routes(running.not_ready, _exposition(running)))
+    operations = Listener(inner, settings.operations.host, settings.operations.port, new_id)
+    async with AsyncExitStack() as stack:
+        await operations.start()
+        stack.push_async_callback(operations.close)
+        await public.start()
+        stack.push_async_callback(webhook.settle)
+        stack.push_async_callback(public.close)
+        running.webhook_port, running.operations_port = public.port, operations.port
+        yield
+
+
+def _exposition(running: Service) -> Handler:
+    """The metrics, with the gauges of live state read from the store at each scrape."""
+    inner = running.metrics.handler
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        try:
+            running.metrics.show(await live_state(running))
+        except StoreUnavailable as error:
+            complain("the store cannot be asked for live runs", error)
+        answer: web.StreamResponse = await inner(request)
+        return answer
+
+    return handler
+
+
+async def _keep_house(running: Service, clock: Clock) -> None:
+    """Forget raw deliveries that are old enough."""
+    while True:
+        try:
+            await running.store.prune(clock.now() - timedelta(days=running.settings.delivery_retention_days))
+        except StoreUnavailable as error:
+            complain("old deliveries could not be forgotten", error)
+        await clock.sleep(HOUSEKEEPING_SECONDS)
