@@ -597,7 +597,8 @@ async def test_a_disruption_budget_refuses_an_eviction(api: Api) -> None:
     """429 TooManyRequests while the budget allows none; the pod stays."""
     budgets = f"/apis/policy/v1/namespaces/{api.namespace}/poddisruptionbudgets"
     await api.made(f"{api.core}/pods", pod("p", node="nobody", app="db"))
-    await api.ask("PATCH", f"{api.core}/pods/p/status", {"status": {"phase": "Running"}}, content=MERGE)
+    healthy = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    await api.ask("PATCH", f"{api.core}/pods/p/status", {"status": healthy}, content=MERGE)
     spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "db"}}}
     budget = await api.made(budgets, {"metadata": {"name": "b"}, "spec": spec})
     spent = {

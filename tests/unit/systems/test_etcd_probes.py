@@ -138,19 +138,33 @@ def test_all_down_are_explained(facts, answer, seen):
     assert ask("all_down_are_explained", facts) == (answer, seen)
 
 
+def still_registered() -> EtcdFacts:
+    """The pod that died is a member all the same."""
+    return with_members(cluster(), member(0), member(1), member(2))
+
+
 @pytest.mark.parametrize(
     ("facts", "answer", "seen"),
     [
         (cluster(), YES, SAID),
         (with_pod(cluster(), 0, words=UNREADABLE), UNKNOWN, "the log of my-etcd-0's last run cannot be read"),
-        (with_pod(cluster(), 0, words=LastWords(True, line="listen failed")), NO, "my-etcd-0 said: listen failed"),
+        (
+            with_pod(cluster(), 0, words=LastWords(True, line="listen failed")),
+            UNKNOWN,
+            "my-etcd-0 is not registered, and its last death did not say why: listen failed",
+        ),
+        (
+            with_pod(still_registered(), 0, words=LastWords(True, line="listen failed")),
+            NO,
+            "my-etcd-0 said: listen failed",
+        ),
         (with_pod(cluster(), 0, words=LastWords(True)), UNKNOWN, "the log of my-etcd-0's last run cannot be read"),
         (with_pod(cluster(), 0, death=None, words=UNREADABLE), NO, "no container that is down has died"),
         (cluster(3, ()), NO, "no container that is down has died"),
         (
             with_pod(cluster(5, (0, 1)), 1, words=LastWords(True, line="another tale")),
             UNKNOWN,
-            "my-etcd-1 said: another tale",
+            "my-etcd-1 is not registered, and its last death did not say why: another tale",
         ),
     ],
 )
@@ -171,7 +185,16 @@ def test_removal_in_log(facts, answer, seen):
             "my-etcd-1: told in 1 of 2 different deaths",
         ),
         (with_pod(cluster(), 0, words=UNREADABLE), UNKNOWN, "the log of my-etcd-0's last run cannot be read"),
-        (with_pod(cluster(), 0, words=LastWords(True, line="bye")), NO, "no pod's last words tell of a removal"),
+        (
+            with_pod(cluster(), 0, words=LastWords(True, line="bye")),
+            UNKNOWN,
+            "my-etcd-0 is not registered, and its last death did not say why: bye",
+        ),
+        (
+            with_pod(still_registered(), 0, words=LastWords(True, line="bye")),
+            NO,
+            "no pod's last words tell of a removal",
+        ),
     ],
 )
 def test_removal_seen_twice(facts, answer, seen):
@@ -256,7 +279,16 @@ def test_a_voter_that_is_away_is_named():
         ),
         (cluster(voices=()), UNKNOWN, "no member gave the linearizable member list"),
         (with_pod(cluster(), 0, words=UNREADABLE), UNKNOWN, "the log of my-etcd-0's last run cannot be read"),
-        (with_pod(cluster(), 0, words=LastWords(True, line="bye")), NO, "no pod's last words tell of a removal"),
+        (
+            with_pod(cluster(), 0, words=LastWords(True, line="bye")),
+            UNKNOWN,
+            "my-etcd-0 is not registered, and its last death did not say why: bye",
+        ),
+        (
+            with_pod(still_registered(), 0, words=LastWords(True, line="bye")),
+            NO,
+            "no pod's last words tell of a removal",
+        ),
         (
             with_pod(cluster(), 0, peer_url=""),
             UNKNOWN,
@@ -444,7 +476,8 @@ def test_what_a_rule_may_ask_about_the_facts():
 
 
 def test_a_death_of_another_kind_is_not_this_fault():
-    """A pod that died and said something else excludes the removal."""
-    facts = with_pod(cluster(), 0, death=DEATH, words=LastWords(True, line="exiting"))
+    """A member that died and said something else excludes the removal; one that is no member may tell next time."""
+    silent = LastWords(True, line="exiting")
 
-    assert diagnose(facts).result is DiagnosisResult.EXCLUDED
+    assert diagnose(with_pod(still_registered(), 0, death=DEATH, words=silent)).result is DiagnosisResult.EXCLUDED
+    assert diagnose(with_pod(cluster(), 0, death=DEATH, words=silent)).result is DiagnosisResult.UNKNOWN
