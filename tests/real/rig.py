@@ -33,7 +33,7 @@ SCENARIO = load(ROOT / "rules" / "etcd" / "tests" / "etcd-member-removed.yaml")
 KEYS = 1000
 SPEED = 4.0
 """The nodes' clock only: back-off and readiness pass faster. etcd, Alertmanager and the service keep real time."""
-SERVICE_READY, RUN_ENDS = 30.0, 180.0
+SERVICE_READY, RUN_ENDS = 30.0, 300.0
 WRITES = {"create", "update", "patch", "delete"}
 
 
