@@ -15,11 +15,11 @@ from remediator.model.reports import Diagnosed, Located, Planned
 from remediator.model.rules import Rule
 from remediator.model.runs import Run, RunEvent
 from remediator.model.systems import AnySystem, NoDraft, NotLocated
-from remediator.model.verdicts import Allow, Ask, Hold, Reason, Refuse, Verdict
+from remediator.model.verdicts import Allow, Ask, Reason, Refuse, Verdict
 from remediator.runs.asking import ask_guards, start
 from remediator.runs.desk import Desk
 from remediator.runs.looking import Look, diagnose, look
-from remediator.runs.moving import advance, ask_person, at_recheck, hold, refuse
+from remediator.runs.moving import advance, ask_person, at_recheck, hold, obey, refuse
 
 
 async def begin(desk: Desk, run: Run) -> Run:
@@ -113,13 +113,7 @@ def _with_questions(verdict: Verdict, plan: Plan, diagnosis: Diagnosis | None) -
 
 
 async def _follow(desk: Desk, run: Run, verdict: Verdict) -> Run:
-    match verdict:
-        case Allow():
-            started = {"started_at": run.started_at or desk.clock.now(), "held_since": None}
-            return await advance(desk, run, RunEvent.ALLOWED, None, "all guards allow it", **started)
-        case Hold():
-            return await hold(desk, run, verdict)
-        case Ask():
-            return await ask_person(desk, run, verdict)
-        case Refuse():
-            return await refuse(desk, run, verdict)
+    if not isinstance(verdict, Allow):
+        return await obey(desk, run, verdict)
+    started = {"started_at": run.started_at or desk.clock.now(), "held_since": None}
+    return await advance(desk, run, RunEvent.ALLOWED, None, "all guards allow it", **started)

@@ -31,12 +31,12 @@ from remediator.model.plans import Effect, Step
 from remediator.model.reports import StepReported
 from remediator.model.runs import Run, RunEvent, RunState, StepRecord, StepState
 from remediator.model.seams import WriteAccess
-from remediator.model.systems import AlreadyDone, AnySystem, Blocked, Done, Failed, Ready, Retry, StepResult, Verb
+from remediator.model.systems import AlreadyDone, AnySystem, Blocked, Done, Failed, Retry, StepResult, Verb
 from remediator.model.verdicts import Allow, Ask, Hold, Permit, Reason, Refuse, Verdict
 from remediator.runs.asking import ask_guards
 from remediator.runs.desk import Desk
 from remediator.runs.looking import Look, look, still_required, unmet
-from remediator.runs.moving import advance, ask_person, at_recheck, hold, refuse, stop
+from remediator.runs.moving import advance, at_recheck, hold, obey, stop
 from remediator.runs.recovering import Settled, settle, settle_interrupted
 
 STOPPING = 20.0
@@ -116,7 +116,7 @@ def _attempts_spent(desk: Desk, step: Step, attempts: list[StepRecord]) -> str:
 async def _attempt(desk: Desk, run: Run, step: Step, verb: Verb, attempts: list[StepRecord]) -> Run:
     prepared = await verb.prepare(desk.access.read(), run.id, step)
     if isinstance(prepared, Blocked):
-        return await _obey(desk, run, _verdict_on(prepared))
+        return await obey(desk, run, _verdict_on(prepared))
     deadline = attempts[0].deadline if attempts else desk.clock.now() + step.timeout
     record = _record(desk, run, step, len(attempts) + 1, deadline)
     if isinstance(prepared, AlreadyDone):
@@ -124,10 +124,10 @@ async def _attempt(desk: Desk, run: Run, step: Step, verb: Verb, attempts: list[
     if step.is_write:
         verdict = await _second_look(desk, run, step)
         if not isinstance(verdict, Allow):
-            return await _obey(desk, run, verdict)
+            return await obey(desk, run, verdict)
     asked_at = desk.clock.monotonic()
     record = replace(record, intent=prepared.intent, started_at=desk.clock.now())
-    return await _send(desk, run, step, verb, _Attempt(record, prepared, asked_at))
+    return await _send(desk, run, step, verb, record, asked_at)
 
 
 def _verdict_on(blocked: Blocked) -> Ask | Refuse:
@@ -135,13 +135,6 @@ def _verdict_on(blocked: Blocked) -> Ask | Refuse:
     if blocked.reason is Reason.APPROVAL_NEEDED:
         return Ask(blocked.reason, blocked.detail)
     return Refuse(blocked.reason, blocked.detail)
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    record: StepRecord
-    ready: Ready
-    asked_at: float
 
 
 def _record(desk: Desk, run: Run, step: Step, attempt: int, deadline: datetime) -> StepRecord:
@@ -179,18 +172,6 @@ async def _fresh_look(desk: Desk, run: Run, step: Step) -> Look | Hold | Refuse:
     return Refuse(lacking.reason, f"{lacking.probe}: {lacking.seen}")
 
 
-async def _obey(desk: Desk, run: Run, verdict: Verdict) -> Run:
-    match verdict:
-        case Hold():
-            return await hold(desk, run, verdict)
-        case Ask():
-            return await ask_person(desk, run, verdict)
-        case Refuse():
-            return await refuse(desk, run, verdict)
-        case Allow():
-            return run
-
-
 async def _journal_as_done(desk: Desk, run: Run, step: Step, record: StepRecord, found: AlreadyDone) -> Run:
     """Nothing is sent, so nothing is touched: the record's effect is none."""
     untouched = replace(record, effect=Effect.NONE, intent={"already_done": found.detail})
@@ -198,9 +179,8 @@ async def _journal_as_done(desk: Desk, run: Run, step: Step, record: StepRecord,
     return await settle(desk, run, step, untouched, Settled(StepState.DONE, found.detail, changed=False))
 
 
-async def _send(desk: Desk, run: Run, step: Step, verb: Verb, attempt: _Attempt) -> Run:
+async def _send(desk: Desk, run: Run, step: Step, verb: Verb, record: StepRecord, asked_at: float) -> Run:
     """Commit the intent, make the call, commit what became of it."""
-    record = attempt.record
     run = await desk.store.intend(run, record)
     desk.tell(StepReported(run, step, record.attempt, StepState.INTENT, step.why, record.started_at))
     permit = Permit(
@@ -208,7 +188,7 @@ async def _send(desk: Desk, run: Run, step: Step, verb: Verb, attempt: _Attempt)
         step.seq,
         record.attempt,
         step.may_touch if step.is_write else (),
-        attempt.asked_at + desk.bounds.permit_seconds,
+        asked_at + desk.bounds.permit_seconds,
     )
     attempted = _call_and_settle(desk, run, step, verb, record, desk.access.write(permit))
     run, pause = await (_uninterrupted(attempted) if step.is_write else attempted)
@@ -313,4 +293,4 @@ async def _follow(desk: Desk, recovered: Run | tuple[Run, Hold | Refuse]) -> Run
     if isinstance(recovered, Run):
         return recovered
     run, verdict = recovered
-    return await _obey(desk, run, verdict)
+    return await obey(desk, run, verdict)

@@ -37,8 +37,7 @@ async def advance(desk: Desk, run: Run, event: RunEvent, reason: Reason | None, 
 async def hold(desk: Desk, run: Run, held: Hold) -> Run:
     """Wait until `held.until`, or hand the run to a person when that is past the rule's patience."""
     now = desk.clock.now()
-    is_still_held = run.held_since is not None and run.notes.get(HELD_AT) == run.cursor
-    since = run.held_since if is_still_held and run.held_since else now
+    since = (run.held_since if run.notes.get(HELD_AT) == run.cursor else None) or now
     deadline = since + _patience(desk, run)
     if held.until > deadline or now >= deadline:
         return await stop(desk, run, Reason.WAITED_TOO_LONG, f"{held.reason}: {held.detail}")
@@ -73,6 +72,17 @@ async def stop(desk: Desk, run: Run, reason: Reason, detail: str) -> Run:
         return await advance(desk, run, RunEvent.GAVE_UP, reason, detail)
     event = RunEvent.GAVE_UP if run.state is RunState.VERIFYING else RunEvent.STOPPED
     return await advance(desk, run, event, reason, detail)
+
+
+async def obey(desk: Desk, run: Run, verdict: Hold | Ask | Refuse) -> Run:
+    """Do what a verdict says that does not let the run go on."""
+    match verdict:
+        case Hold():
+            return await hold(desk, run, verdict)
+        case Ask():
+            return await ask_person(desk, run, verdict)
+        case Refuse():
+            return await refuse(desk, run, verdict)
 
 
 def at_recheck(desk: Desk, reason: Reason, detail: str) -> Hold:

@@ -114,9 +114,6 @@ async def _get_all(read: ReadAccess, refs: Sequence[ObjectRef], unread: set[str]
     return {name: found for name, found in await asyncio.gather(*map(one, refs)) if found is not None}
 
 
-# --- one pod -----------------------------------------------------------------------------------------------
-
-
 # --- the log -----------------------------------------------------------------------------------------------
 
 

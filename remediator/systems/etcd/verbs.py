@@ -16,7 +16,7 @@ from remediator.model.calls import Door
 from remediator.model.errors import NotFound, Permanent, RemoteError, Temporary
 from remediator.model.objects import CLAIM, POD, ObjectRef
 from remediator.model.plans import Effect, Step
-from remediator.model.seams import EndpointView, ReadAccess, WriteAccess
+from remediator.model.seams import ReadAccess, WriteAccess
 from remediator.model.systems import (
     AlreadyDone,
     Blocked,
@@ -70,8 +70,10 @@ async def _voter_door(read: ReadAccess | WriteAccess, refs: list[Mapping[str, An
     raise Temporary(f"none of {len(refs)} healthy members of cluster {cluster_id} answers with a leader", after=POLL)
 
 
-async def _registered(endpoints: EndpointView, door: Door, peer_url: str) -> api.Member | None:
-    return (await api.member_list(endpoints, door, linearizable=True)).at(peer_url)
+async def _members(read: ReadAccess, step: Step) -> tuple[Door, api.MemberList]:
+    """A healthy member that may change the membership, and the list that a quorum agrees on."""
+    door = await _voter_door(read, step.args["through"], str(step.args["cluster_id"]))
+    return door, await api.member_list(read.endpoints, door, linearizable=True)
 
 
 # --- snapshot ----------------------------------------------------------------------------------------------
@@ -132,9 +134,8 @@ class AddLearner:
     effect = Effect.DESTRUCTIVE
 
     async def prepare(self, read: ReadAccess, run_id: str, step: Step) -> Prepared:
-        door = await _voter_door(read, step.args["through"], str(step.args["cluster_id"]))
-        listed = await api.member_list(read.endpoints, door, linearizable=True)
-        known = await _registered(read.endpoints, door, str(step.args["peer_url"]))
+        door, listed = await _members(read, step)
+        known = listed.at(str(step.args["peer_url"]))
         if known is not None and not known.is_started:
             return AlreadyDone(f"{step.args['peer_url']} is registered as {known.hex_id}")
         if known is not None:
@@ -154,11 +155,10 @@ class AddLearner:
 
     async def probe(self, read: ReadAccess, run_id: str, step: Step, intent: Mapping[str, Any]) -> Found:
         try:
-            door = await _voter_door(read, step.args["through"], str(step.args["cluster_id"]))
-            known = await _registered(read.endpoints, door, str(step.args["peer_url"]))
+            _, listed = await _members(read, step)
         except RemoteError:
             return Found.UNKNOWN
-        return Found.DONE if known is not None else Found.NOT_DONE
+        return Found.DONE if listed.at(str(step.args["peer_url"])) else Found.NOT_DONE
 
 
 class Promote:
@@ -167,8 +167,8 @@ class Promote:
     effect = Effect.DESTRUCTIVE
 
     async def prepare(self, read: ReadAccess, run_id: str, step: Step) -> Prepared:
-        door = await _voter_door(read, step.args["through"], str(step.args["cluster_id"]))
-        known = await _registered(read.endpoints, door, str(step.args["peer_url"]))
+        door, listed = await _members(read, step)
+        known = listed.at(str(step.args["peer_url"]))
         if known is None:
             return Blocked(Reason.TARGET_CHANGED, f"{step.args['peer_url']} is not registered any more")
         if not known.is_learner:
@@ -185,10 +185,10 @@ class Promote:
 
     async def probe(self, read: ReadAccess, run_id: str, step: Step, intent: Mapping[str, Any]) -> Found:
         try:
-            door = await _voter_door(read, step.args["through"], str(step.args["cluster_id"]))
-            known = await _registered(read.endpoints, door, str(step.args["peer_url"]))
+            _, listed = await _members(read, step)
         except RemoteError:
             return Found.UNKNOWN
+        known = listed.at(str(step.args["peer_url"]))
         return Found.DONE if known is not None and not known.is_learner else Found.NOT_DONE
 
 
