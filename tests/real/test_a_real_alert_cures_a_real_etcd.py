@@ -11,7 +11,7 @@ import pytest
 
 from tests.real.rig import KEYS, Rig, rig
 
-pytestmark = pytest.mark.real("prometheus-alertmanager", "etcd", "etcdctl")
+pytestmark = pytest.mark.real("prometheus-alertmanager", "etcd", "etcdctl", "promtool")
 SICK, WELL = "my-release-etcd-0", ("my-release-etcd-1", "my-release-etcd-2")
 ONCE = [
     ("delete", "persistentvolumeclaims", f"data-{SICK}"),
@@ -67,6 +67,10 @@ async def test_an_alert_posted_by_alertmanager_cures_etcd(tmp_path: Path) -> Non
     assert {"RemediationPlanned", "RemediationStarted", "RemediationStepDone", "RemediationSucceeded"} <= set(events)
     assert 'remediator_runs_total{outcome="succeeded",rule="etcd-member-removed"} 1.0' in exposition
     assert returncode == 0
+    lint = await asyncio.to_thread(
+        subprocess.run, ["promtool", "check", "metrics"], input=exposition, capture_output=True, text=True, check=False
+    )
+    assert (lint.returncode, lint.stdout, lint.stderr) == (0, "", "")
     backups = list((tmp_path / "backups").rglob("*.db"))
     assert len(backups) == 1
     assert backups[0].stat().st_mode & 0o077 == 0
