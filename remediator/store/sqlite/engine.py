@@ -18,11 +18,12 @@ from remediator.model.ledger import Delivery, Filed, RunFilter, StartRequest, Sw
 from remediator.model.runs import Run, StepRecord, StepState
 from remediator.model.seams import Clock
 from remediator.model.verdicts import Verdict
-from remediator.store import filing, journal, reading, rulings
+from remediator.store import rulings
 from remediator.store.claims import Claims
-from remediator.store.opening import OpenJournal, open_journal
-from remediator.store.readers import Readers
-from remediator.store.writer import QUEUE_LIMIT, Told, Writer, unavailable
+from remediator.store.sqlite import filing, journal, reading
+from remediator.store.sqlite.opening import OpenJournal, open_journal
+from remediator.store.sqlite.readers import Readers
+from remediator.store.sqlite.writer import QUEUE_LIMIT, Told, Writer, unavailable
 
 
 class SQLiteStore:

@@ -14,8 +14,9 @@ from datetime import datetime
 from remediator.model.ledger import StartRequest, Switch, Trace, Usage
 from remediator.model.runs import Run, StepRecord
 from remediator.model.verdicts import Allow, Verdict
-from remediator.store import reading, rulings
+from remediator.store import rulings
 from remediator.store.rows import moment, plain, run_text, step_text, switch_text, trace_text
+from remediator.store.sqlite import reading
 
 
 def save(db: sqlite3.Connection, run: Run, trace: Trace | None, now: datetime) -> Run:

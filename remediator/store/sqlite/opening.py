@@ -164,7 +164,7 @@ def _refuse_damage(db: sqlite3.Connection, path: Path) -> None:
 
 def migrations() -> Sequence[str]:
     """The numbered scripts of this version, in order; script n makes schema n of schema n - 1."""
-    folder = resources.files("remediator.store") / "migrations"
+    folder = resources.files("remediator.store.sqlite") / "migrations"
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
     return [f.read_text(encoding="utf-8") for f in files]
 
