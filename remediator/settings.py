@@ -143,19 +143,22 @@ class Own(Section):
     node: str = ""
 
 
-class ServiceLimit(Section):
+class Window(Section):
     """At most `count` started runs, of all rules together, in any window of this length."""
 
     count: Annotated[int, Field(ge=1)] = 10
-    window_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600
+    window_seconds: Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)] = 3600
 
 
 class Limits(Section):
-    per_service: ServiceLimit = ServiceLimit()
+    per_namespace: Window = Window(count=5)
+    per_service: Window = Window()
 
 
 class Workers(Section):
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 16
+    tries: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Processes that may vanish with one run in hand before a person is told instead."""
 
 
 class Log(Section):
@@ -181,7 +184,11 @@ class Settings(Section):
     evidence_max_age_seconds: Seconds = 5
     permit_seconds: Seconds = 2
     held_recheck_seconds: Seconds = 30
+    approval_seconds: Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)] = 3600
+    """How long a person's answer is waited for."""
     delivery_retention_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = 7
+    run_retention_days: Annotated[float, Field(ge=7, le=3650, allow_inf_nan=False)] = 90
+    """How long runs that have ended are kept; then they are written to `archive` and forgotten."""
     events: bool = True
     log: Log = Log()
 

@@ -8,20 +8,27 @@ from remediator.kube.access import KubeAccess
 from remediator.model.objects import NAMESPACE, NODE, POD, ObjectRef
 from remediator.model.rules import Limit
 from remediator.runs.desk import Bounds
-from remediator.settings import Settings
+from remediator.settings import Settings, Window
 
 
 def bounds_of(settings: Settings) -> Bounds:
-    limit = settings.limits.per_service
     return Bounds(
-        per_service=Limit(limit.count, timedelta(seconds=limit.window_seconds)),
+        per_service=_limit(settings.limits.per_service),
+        per_namespace=_limit(settings.limits.per_namespace),
         protected_namespaces=settings.protected_namespaces,
         own=own_objects(settings),
         evidence_max_age=timedelta(seconds=settings.evidence_max_age_seconds),
         permit_seconds=settings.permit_seconds,
         recheck=timedelta(seconds=settings.held_recheck_seconds),
         concurrency=settings.workers.concurrency,
+        tries=settings.workers.tries,
+        approval=timedelta(seconds=settings.approval_seconds),
+        call_seconds=settings.kubernetes.request_timeout_seconds,
     )
+
+
+def _limit(window: Window) -> Limit:
+    return Limit(window.count, timedelta(seconds=window.window_seconds))
 
 
 def own_objects(settings: Settings) -> tuple[ObjectRef, ...]:

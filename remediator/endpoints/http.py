@@ -8,9 +8,10 @@ answer did not come whole is AnswerLost, unless no connection was made.
 
 from __future__ import annotations
 
+import contextvars
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
@@ -25,6 +26,17 @@ from remediator.model.verdicts import Permit
 MIB = 1024 * 1024
 STREAM_SECONDS = 600.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+MAY_LEAVE: contextvars.ContextVar[Callable[[], None]] = contextvars.ContextVar("may_leave", default=lambda: None)
+"""Set for one write, in this module alone: aiohttp has no other way to hand something to the moment of sending."""
+
+
+class _TimelyRequest(aiohttp.ClientRequest):
+    """Asks once more when the connection is there: waiting for one, or a frozen process, may have used up the time."""
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        MAY_LEAVE.get()()
+        return await super().send(conn)
 
 
 class HttpEndpoints:
@@ -81,11 +93,18 @@ class PermittedEndpoint(HttpEndpointView):
     async def send(self, door: Door, call: WriteCall) -> Reply:
         permit = self._permit
         what = f"{call.method} to {door.pod}"
-        if not self._clock.monotonic() < permit.expires:
-            raise PermitRefused(f"{what}: the permit of run {permit.run_id} has run out; ask the guards again")
         if not permit.covers(door.pod):
             raise PermitRefused(f"{what}: step {permit.step} of run {permit.run_id} may not touch that pod")
-        return await self._caller.reply(door, call, writes=True)
+        seconds = permit.call_seconds(self._clock.monotonic(), self._caller.seconds)
+        if not seconds > 0:
+            raise PermitRefused(f"{what}: the permit of run {permit.run_id} has run out; ask the guards again")
+        MAY_LEAVE.set(lambda: _refuse_late(what, permit, self._clock))
+        return await self._caller.reply(door, call, writes=True, seconds=seconds)
+
+
+def _refuse_late(what: str, permit: Permit, clock: Clock) -> None:
+    if not clock.monotonic() < min(permit.expires, permit.answer_by):
+        raise PermitRefused(f"{what}: the permit of run {permit.run_id} ran out before it could be sent")
 
 
 class _Caller:
@@ -94,13 +113,14 @@ class _Caller:
     def __init__(
         self, connector: aiohttp.TCPConnector, seconds: float, max_bytes: int, *, allow_loopback: bool
     ) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._max_bytes = max_bytes
         self._allow_loopback = allow_loopback
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            request_class=_TimelyRequest,
             headers={"Accept-Encoding": "identity", "User-Agent": "remediator"},
         )
         # Otherwise aiohttp sends a PUT or DELETE a second time when the connection is lost under the first.
@@ -109,9 +129,14 @@ class _Caller:
     async def close(self) -> None:
         await self._session.close()
 
-    async def reply(self, door: Door, call: ReadCall | WriteCall, *, writes: bool) -> Reply:
+    async def reply(
+        self, door: Door, call: ReadCall | WriteCall, *, writes: bool, seconds: float | None = None
+    ) -> Reply:
         what = _what(door, call)
-        limits = aiohttp.ClientTimeout(total=self._seconds, sock_connect=self._seconds)
+        total = seconds or self.seconds
+        limits = aiohttp.ClientTimeout(total=total, sock_connect=total)
+        if not writes:
+            MAY_LEAVE.set(lambda: None)
         async with self._open(door, call, limits, writes=writes) as response:
             body = bytearray()
             async for chunk in response.content.iter_any():
@@ -123,7 +148,7 @@ class _Caller:
     async def lines(self, door: Door, call: ReadCall, max_bytes: int) -> AsyncGenerator[bytes, None]:
         """Lines of any length, without their ends. Chunks are joined here: aiohttp's own lines end at 64 KiB."""
         what = _what(door, call)
-        limits = aiohttp.ClientTimeout(total=STREAM_SECONDS, sock_connect=self._seconds, sock_read=self._seconds)
+        limits = aiohttp.ClientTimeout(total=STREAM_SECONDS, sock_connect=self.seconds, sock_read=self.seconds)
         async with self._open(door, call, limits, writes=False) as response:
             _check_stream(what, response.status)
             taken = 0

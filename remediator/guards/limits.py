@@ -1,5 +1,5 @@
 """
-Strict sliding windows: at most N started runs per rule, per target and in all, in any window of that length.
+Strict sliding windows: at most N started runs per rule, target, namespace and in all, in any window of that length.
 
 Counted from the store inside the transaction that starts the run, so restarts and races do not refill them. A run
 that has started has spent its share and is not counted again. A limit of none refuses: no wait makes room.
@@ -21,7 +21,8 @@ class LimitsGuard:
     def __call__(self, facts: Facts) -> Verdict:
         if facts.run.started_at is not None:
             return Allow()
-        if min(facts.per_rule.count, facts.per_target.count, facts.per_service.count) < 1:
+        limits = (facts.per_rule, facts.per_target, facts.per_namespace, facts.per_service)
+        if min(limit.count for limit in limits) < 1:
             return Refuse(Reason.RATE_LIMITED, f"a limit of rule {facts.run.rule} or of the service allows no run")
         usage = facts.usage
         held = [
@@ -29,6 +30,7 @@ class LimitsGuard:
             for hold in (
                 _wait("this rule", usage.rule_starts, facts.per_rule),
                 _wait("this target", usage.target_starts, facts.per_target),
+                _wait("this namespace", usage.namespace_starts, facts.per_namespace),
                 _wait("the service", usage.global_starts, facts.per_service),
             )
             if hold is not None

@@ -9,11 +9,12 @@ a collection, never forces a deletion.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from remediator.kube.access import KubeAccess
 from remediator.kube.answers import bounded, json_of, refusal, unclear
-from remediator.kube.exchange import MIB, Asked, Call
+from remediator.kube.exchange import MIB, Answer, Asked, Call
 from remediator.kube.listing import list_whole
 from remediator.kube.paths import container_name, object_path
 from remediator.kube.requests import Requests, Tell, as_body, with_query
@@ -107,8 +108,7 @@ class PermittedCluster(KubeView):
             raise Permanent(f"{asked.doing}: a change must leave the identity in metadata alone; nothing was sent")
         body = {**change, "metadata": {**metadata, "uid": uid, "resourceVersion": version}}
         call = Call("PATCH", object_path(ref), as_body(body), "application/merge-patch+json")
-        self._permitted(asked, ref, uid)
-        answer = await self._requests.answer(asked, call)
+        answer = await self._send(asked, call, ref, uid)
         return _same(asked, _with_uid(ref, uid), json_of(asked, answer))
 
     async def delete(self, live: Manifest, ref: ObjectRef) -> None:
@@ -120,8 +120,7 @@ class PermittedCluster(KubeView):
             "preconditions": {"uid": uid, "resourceVersion": version},
         }
         call = Call("DELETE", object_path(ref), as_body(options))
-        self._permitted(asked, ref, uid)
-        json_of(asked, await self._requests.answer(asked, call))
+        json_of(asked, await self._send(asked, call, ref, uid))
 
     def _meant(self, asked: Asked, live: Manifest, ref: ObjectRef) -> tuple[str, str]:
         """The incarnation and version of `live`, which must be the object that `ref` names."""
@@ -137,18 +136,20 @@ class PermittedCluster(KubeView):
             )
         return uid, version
 
-    def _permitted(self, asked: Asked, ref: ObjectRef, uid: str) -> None:
-        """The last thing before sending."""
+    async def _send(self, asked: Asked, call: Call, ref: ObjectRef, uid: str) -> Answer:
+        """The one place from which a write leaves, for no longer than the run is ours."""
         permit = self._permit
-        late = self._requests.clock.monotonic() - permit.expires
-        if not late < 0:
-            raise PermitRefused(f"{asked.doing}: the permit of run {permit.run_id} has run out; ask the guards again")
         if not (permit.covers(ref) and permit.covers(_with_uid(ref, uid))):
             raise PermitRefused(
                 bounded(
                     f"{asked.doing}: step {permit.step} of run {permit.run_id} may not touch it; name it in may_touch"
                 )
             )
+        seconds = permit.call_seconds(self._requests.clock.monotonic(), self._requests.seconds)
+        if not seconds > 0:
+            raise PermitRefused(f"{asked.doing}: the permit of run {permit.run_id} has run out; ask the guards again")
+        timely = replace(call, leave_by=min(permit.expires, permit.answer_by))
+        return await self._requests.answer(asked, timely, seconds=seconds)
 
 
 def _with_uid(ref: ObjectRef, uid: str) -> ObjectRef:

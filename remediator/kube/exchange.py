@@ -6,6 +6,7 @@ Plain values; nothing here sends or judges.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
@@ -39,6 +40,8 @@ class Call:
     max_bytes: int = LARGEST_ANSWER
     cut: bool = False
     """Beyond `max_bytes`, keep the beginning instead of giving up."""
+    leave_by: float = math.inf
+    """Monotonic seconds after which its first byte may not leave any more, however long a connection took."""
 
 
 @dataclass(frozen=True)

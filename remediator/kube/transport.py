@@ -9,8 +9,9 @@ Loading this module loads the heavy library; nothing else in the room does.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -25,12 +26,24 @@ from remediator.model.seams import Clock
 
 CONNECT_SECONDS = 5.0
 
+MAY_LEAVE: contextvars.ContextVar[Callable[[], None]] = contextvars.ContextVar("may_leave", default=lambda: None)
+"""Set for one exchange, in this module alone: aiohttp has no other way to hand something to the moment of sending."""
+
+
+class _TimelyRequest(aiohttp.ClientRequest):
+    """Asks once more when the connection is there: waiting for one, or a frozen process, may have used up the time."""
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        MAY_LEAVE.get()()
+        return await super().send(conn)
+
 
 class Transport:
     """The open door to one API server. Close it."""
 
-    def __init__(self, api: ApiClient, credential: Credential) -> None:
+    def __init__(self, api: ApiClient, credential: Credential, clock: Clock) -> None:
         self._api = api
+        self._clock = clock
         self._credential = credential
         self._host = str(api.configuration.host).rstrip("/")
         pool = api.rest_client
@@ -42,7 +55,10 @@ class Transport:
         # The library's own session reads ~/.netrc in a thread for every request and keeps cookies; only its
         # connector, with its TLS, is shared.
         self._session = aiohttp.ClientSession(
-            connector=pool.pool_manager.connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar()
+            connector=pool.pool_manager.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            request_class=_TimelyRequest,
         )
         # Otherwise aiohttp sends a DELETE a second time when the connection is lost under the first.
         self._session._retry_connection = False  # noqa: SLF001 - there is no public way to say it
@@ -52,7 +68,7 @@ class Transport:
         """Read the configuration and make the pool; sends nothing. Raises ConfigError."""
         configuration, credential = await configure(access, clock)
         try:
-            return cls(ApiClient(configuration), credential)
+            return cls(ApiClient(configuration), credential, clock)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"the certificates for {configuration.host} cannot be used: {error}") from error
 
@@ -65,6 +81,7 @@ class Transport:
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds))
         with _told_apart():
             headers = await self._headers(call.content_type if call.body is not None else "", seconds)
+            MAY_LEAVE.set(lambda: self._refuse_late(call))
             async with self._session.request(
                 call.method,
                 self._host + call.target,
@@ -77,12 +94,17 @@ class Transport:
                 body = await _read(response, call.max_bytes, cut=call.cut)
                 return Answer(response.status, body, _lower(response.headers))
 
+    def _refuse_late(self, call: Call) -> None:
+        if not self._clock.monotonic() < call.leave_by:
+            raise NoAnswer("the time in which it may be sent was over before it could be", sent=False)
+
     @asynccontextmanager
     async def stream(self, target: str, *, seconds: float, idle: float) -> AsyncIterator[Stream]:
         """Send a GET and hand out its body as it comes; `idle` seconds without a byte end it with NoAnswer."""
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, idle), sock_read=idle)
         with _told_apart():
             headers = await self._headers("", idle)
+            MAY_LEAVE.set(lambda: None)
             async with self._session.get(
                 self._host + target, headers=headers, timeout=timeout, allow_redirects=False, **self._extra
             ) as response:

@@ -1,19 +1,24 @@
 """
-What is told to the store and what it tells: deliveries, candidates, starts, switches, traces.
+What is told to the store and what it tells: deliveries, claims, starts, signals, switches, traces, the audit trail.
 
 Plain values; the store's promises are in `seams.RunStore`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
 
 from remediator.model.alerts import Alert
 from remediator.model.rules import Limit
-from remediator.model.runs import Run, RunState
+from remediator.model.runs import Run, RunState, StepRecord
 from remediator.model.verdicts import Reason
 
+BACK_OFF_MEMORY = timedelta(days=1)
+"""How long a remediation of a target counts towards its next cooldown."""
 FREEZE = "freeze"
 """The switch that stops every write."""
 
@@ -58,6 +63,26 @@ class Filed:
 
 
 @dataclass(frozen=True)
+class Claimed:
+    """A run that is now this worker's, as it is stored."""
+
+    run: Run
+    """Its version is the fence: claiming raised it, so whoever had the run before can store nothing more."""
+    tries: int
+    """How often it was claimed since it last got on or was given back in order, this time included."""
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """The answer to a renewal of every lease at once."""
+
+    held: frozenset[str]
+    """Runs that are still this worker's; any other one is not, whatever it believes."""
+    cancelled: frozenset[str]
+    """Those of them that somebody wants to end."""
+
+
+@dataclass(frozen=True)
 class Usage:
     """What the store knows, inside the admitting transaction, about starting one run now."""
 
@@ -65,9 +90,10 @@ class Usage:
     rule_starts: tuple[datetime, ...]
     """Starts of this rule within its window, oldest first; the asking run's own start is not among them."""
     target_starts: tuple[datetime, ...]
+    namespace_starts: tuple[datetime, ...]
     global_starts: tuple[datetime, ...]
-    last_finished: datetime | None
-    """When the last run that wrote to this target ended."""
+    finishes: tuple[datetime, ...]
+    """When runs that wrote to this target ended, oldest first, as far back as `BACK_OFF_MEMORY`; the newest always."""
     holder: str | None
     """Another run that owns the target's lock."""
     frozen: bool
@@ -78,9 +104,32 @@ class Usage:
 class StartRequest:
     run: Run
     target_key: str
+    namespace: str
     per_rule: Limit
     per_target: Limit
+    per_namespace: Limit
     per_service: Limit
+
+
+class SignalName(StrEnum):
+    """What a person can tell one run."""
+
+    CANCEL = "cancel"
+    APPROVE = "approve"
+    DENY = "deny"
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Something a person told a run. The first of its name and digest stays; it is never changed or taken back."""
+
+    run_id: str
+    name: SignalName
+    digest: str
+    """The plan that is approved or denied; empty for a cancellation, which is about the run."""
+    by: str
+    why: str
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -111,3 +160,56 @@ class Trace:
     after: str
     reason: str
     detail: str
+
+
+# --- the audit trail ---------------------------------------------------------------------------------------
+
+
+class AuditKind(StrEnum):
+    """What a record of the audit trail is about."""
+
+    DELIVERY = "delivery"
+    MOVE = "move"
+    START = "start"
+    INTENT = "intent"
+    OUTCOME = "outcome"
+    SIGNAL = "signal"
+    SWITCH = "switch"
+    RULES = "rules"
+    FORGOTTEN = "forgotten"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True)
+class AuditNote:
+    """What is to be recorded, before it has its place in the chain."""
+
+    kind: AuditKind
+    body: Mapping[str, Any]
+    """JSON values only."""
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    """One link of the chain, exactly as stored. `hash` covers every other field and the hash before it."""
+
+    seq: int
+    """From 1, without a gap."""
+    at: str
+    kind: str
+    body: str
+    """JSON text."""
+    hash: str
+
+
+# --- keeping and forgetting --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything the journal has of one run that has ended."""
+
+    run: Run
+    steps: tuple[StepRecord, ...]
+    traces: tuple[Trace, ...]
+    signals: tuple[Signal, ...]

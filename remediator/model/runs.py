@@ -24,6 +24,8 @@ class RunState(StrEnum):
     """A worker moves it on: it locates, diagnoses, plans and asks the guards."""
     HELD = "held"
     """The clock moves it on: at `due_at` a worker takes it up again."""
+    AWAITING_APPROVAL = "awaiting_approval"
+    """A person moves it on, or the clock: a yes or a no to exactly this plan, or the time for an answer is up."""
     RUNNING = "running"
     """A worker moves it on, step by step. It owns the target's lock."""
     VERIFYING = "verifying"
@@ -43,6 +45,8 @@ class RunState(StrEnum):
 
 
 FINAL = frozenset({RunState.SUCCEEDED, RunState.REFUSED, RunState.CANCELLED, RunState.ESCALATED})
+WAITING = frozenset({RunState.HELD, RunState.AWAITING_APPROVAL})
+"""A run that waits is one row in the store: no task, no connection, no timer."""
 
 
 class RunEvent(StrEnum):
@@ -52,6 +56,9 @@ class RunEvent(StrEnum):
     NOTHING_TO_DO = "nothing_to_do"
     REFUSED = "refused"
     ASKED = "asked"
+    APPROVED = "approved"
+    DENIED = "denied"
+    EXPIRED = "expired"
     WITHDRAWN = "withdrawn"
     STEPS_DONE = "steps_done"
     STOPPED = "stopped"
@@ -65,11 +72,16 @@ TRANSITIONS: Mapping[tuple[RunState, RunEvent], RunState] = {
     (_S.PENDING, _E.ALLOWED): _S.RUNNING,
     (_S.PENDING, _E.NOTHING_TO_DO): _S.VERIFYING,
     (_S.PENDING, _E.REFUSED): _S.REFUSED,
-    (_S.PENDING, _E.ASKED): _S.ESCALATED,
+    (_S.PENDING, _E.ASKED): _S.AWAITING_APPROVAL,
     (_S.PENDING, _E.WITHDRAWN): _S.CANCELLED,
     (_S.PENDING, _E.STOPPED): _S.ESCALATED,
     (_S.PENDING, _E.GAVE_UP): _S.ESCALATED,
     (_S.HELD, _E.DUE): _S.PENDING,
+    (_S.AWAITING_APPROVAL, _E.APPROVED): _S.PENDING,
+    (_S.AWAITING_APPROVAL, _E.DENIED): _S.REFUSED,
+    (_S.AWAITING_APPROVAL, _E.EXPIRED): _S.ESCALATED,
+    (_S.AWAITING_APPROVAL, _E.WITHDRAWN): _S.CANCELLED,
+    (_S.AWAITING_APPROVAL, _E.STOPPED): _S.ESCALATED,
     (_S.RUNNING, _E.STEPS_DONE): _S.VERIFYING,
     (_S.RUNNING, _E.HELD): _S.HELD,
     (_S.RUNNING, _E.REFUSED): _S.REFUSED,
@@ -78,7 +90,7 @@ TRANSITIONS: Mapping[tuple[RunState, RunEvent], RunState] = {
     (_S.VERIFYING, _E.CURED): _S.SUCCEEDED,
     (_S.VERIFYING, _E.GAVE_UP): _S.ESCALATED,
 }
-UNTOUCHED_ONLY = frozenset({RunEvent.REFUSED, RunEvent.ASKED, RunEvent.WITHDRAWN})
+UNTOUCHED_ONLY = frozenset({RunEvent.REFUSED, RunEvent.ASKED, RunEvent.DENIED, RunEvent.WITHDRAWN})
 """Events that promise nothing was written; once a write was journalled they are illegal."""
 
 
@@ -120,6 +132,8 @@ class Run:
     finished_at: datetime | None = None
     resolved_at: datetime | None = None
     """When Alertmanager's resolution of this run's alert arrived."""
+    approved: str = ""
+    """Digest of the plan that a person has approved; worth nothing for any other plan."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """What a survey must remember between two looks (a container's earlier death, for one)."""
 

@@ -13,7 +13,21 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from remediator.model.calls import BackupRecord, Door, LogText, ReadCall, Reply, WriteCall
-from remediator.model.ledger import Delivery, Filed, RunFilter, StartRequest, Switch, Trace, Usage
+from remediator.model.ledger import (
+    AuditNote,
+    AuditRecord,
+    Claimed,
+    Delivery,
+    Filed,
+    History,
+    Renewed,
+    RunFilter,
+    Signal,
+    StartRequest,
+    Switch,
+    Trace,
+    Usage,
+)
 from remediator.model.objects import Manifest, ObjectRef, ResourceType
 from remediator.model.plans import Step
 from remediator.model.reports import Report
@@ -144,34 +158,44 @@ class RunStore(Protocol):
     """
     The run journal. Every method is one transaction: it happened whole and durably, or it raises and did not.
 
+    Each decision, refusal, write and switch leaves its record in the audit trail in the very same transaction.
     Raises StoreUnavailable; LostRun where `run.version` is no longer the stored one.
     """
+
+    lease: timedelta | None
+    """How long a claim lasts without a renewal, by the store's own clock; None: as long as the process."""
 
     async def file(self, delivery: Delivery) -> Sequence[Filed]:
         """Store a delivery, admit its candidates (one run for each rule and episode, ever), note resolutions."""
         ...
 
-    async def claim(self, now: datetime, limit: int) -> Sequence[Run]:
+    async def claim(self, limit: int) -> Sequence[Claimed]:
         """
-        Live runs that are due and that no worker of this process has; each is this worker's until `release`.
+        Live runs that are due and that no worker has; each is this worker's until `release`, or its lease ends.
 
-        Runs come oldest first. After a restart every live run is claimable at its own `due_at`.
+        Oldest first. A run that was in hand when its worker vanished is suspect: only one such run is handed out at a
+        time, so that the one that breaks its worker is soon alone.
         """
+        ...
+
+    async def renew(self) -> Renewed:
+        """Make every lease of this worker last its full time from now, in one statement."""
         ...
 
     async def release(self, run_id: str) -> None:
-        """Give a claimed run back (drain, or its worker failed); harmless when it is not claimed."""
+        """Give a claimed run back in order (drain, or its worker failed); harmless when it is not claimed."""
         ...
 
-    async def next_due(self) -> datetime | None:
-        """The earliest `due_at` of an unclaimed live run."""
+    async def due_in(self) -> timedelta | None:
+        """How long until the next unclaimed live run is due, by the store's clock; negative when it already is."""
         ...
 
     async def save(self, run: Run, trace: Trace | None = None) -> Run:
         """
         Store `run` over the version it was read at; answers it with the new version.
 
-        A final state frees the target's lock. A final or held state also gives up the claim.
+        A final state frees the target's lock. A final, held or awaiting state also gives up the claim. A run that is
+        put to wait although a signal for it is already there is due at once.
         """
         ...
 
@@ -179,7 +203,8 @@ class RunStore(Protocol):
         """
         Ask `judge` inside one transaction; on Allow record the start in every scope and take the target's lock.
 
-        Asked again for a run that has started it answers Allow and records nothing.
+        Asked again for a run that has started it answers Allow and records nothing. Two starts that touch a scope in
+        common are judged one after the other.
         """
         ...
 
@@ -199,6 +224,18 @@ class RunStore(Protocol):
         at: datetime,
     ) -> Run:
         """Commit the outcome of an intent; `done` moves the cursor past the step. A settled one stays as it is."""
+        ...
+
+    async def signal(self, signal: Signal) -> Signal:
+        """
+        Tell a run something; answers the first signal of that name and digest, which is this one or an earlier one.
+
+        A run that waits is due at once. Raises LostRun where there is no such run, IllegalMove where it has ended.
+        """
+        ...
+
+    async def signals(self, run_id: str) -> Sequence[Signal]:
+        """In the order they were told."""
         ...
 
     async def get(self, run_id: str) -> Run | None: ...
@@ -227,8 +264,28 @@ class RunStore(Protocol):
         """The latest of each name."""
         ...
 
+    async def note(self, note: AuditNote) -> None:
+        """Record something in the audit trail by itself."""
+        ...
+
+    async def audit_head(self) -> AuditRecord | None:
+        """The newest record; None while there is none."""
+        ...
+
+    async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
+        """Records whose `seq` is greater than `after`, in order."""
+        ...
+
     async def prune(self, deliveries_before: datetime) -> int:
         """Forget raw bodies older than that, never anything of a live run; answers how many."""
+        ...
+
+    async def ended(self, before: datetime, limit: int) -> Sequence[History]:
+        """Runs that ended before that, oldest first, with all that is known of them."""
+        ...
+
+    async def forget(self, run_ids: Sequence[str]) -> int:
+        """Forget runs that have ended; that their episodes had a run is remembered. Answers how many."""
         ...
 
     async def close(self) -> None: ...
@@ -249,6 +306,7 @@ class Facts:
     cooldown: timedelta
     per_rule: Limit
     per_target: Limit
+    per_namespace: Limit
     per_service: Limit
     protected_namespaces: tuple[str, ...]
     own: tuple[ObjectRef, ...]
@@ -265,6 +323,24 @@ class Facts:
     usage: Usage
     evidence_age: timedelta
     evidence_max_age: timedelta
+    cancelled: str
+    """Who wants this run to end, and why; "" while nobody does."""
+
+
+class Tenure(Protocol):
+    """How long a run is still this worker's. Another worker may have it the moment it is over."""
+
+    async def ends(self, run_id: str, *, needed: float) -> float:
+        """
+        Monotonic seconds at which it ends, renewed first where less than `needed` seconds are left.
+
+        Raises LostRun where it is over already, or cannot be made to last that long.
+        """
+        ...
+
+    def is_cancelled(self, run_id: str) -> bool:
+        """Whether somebody was heard to want an end of it; what waits long asks this between two looks."""
+        ...
 
 
 class Guard(Protocol):

@@ -7,6 +7,7 @@ A verdict never carries a bare yes or no, and only `Allow` lets a step be sent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -51,6 +52,9 @@ class Reason(StrEnum):
     COOLING_DOWN = "cooling_down"
     TARGET_BUSY = "target_busy"
     APPROVAL_NEEDED = "approval_needed"
+    APPROVAL_EXPIRED = "approval_expired"
+    DENIED = "denied"
+    CANCELLED = "cancelled"
     RULE_GONE = "rule_gone"
     GUARD_FAILED = "guard_failed"
     # a step
@@ -64,6 +68,7 @@ class Reason(StrEnum):
     RECOVERED_BY_ITSELF = "recovered_by_itself"
     NOT_CURED = "not_cured"
     WAITED_TOO_LONG = "waited_too_long"
+    QUARANTINED = "quarantined"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -122,12 +127,17 @@ class GuardAnswer:
         return said
 
 
+SHORTEST_CALL = 0.5
+"""Seconds; a call that had less for its answer would mostly be one whose answer is lost."""
+
+
 @dataclass(frozen=True)
 class Permit:
     """
     Proof that the guards were asked just now about one attempt of one step.
 
-    Only a handle bound to a permit can write, only to `may_touch`, and only before `expires` (monotonic seconds).
+    Only a handle bound to a permit can write, only to `may_touch`, and only before `expires`. A call that leaves must
+    be answered or given up before `answer_by`: another worker may own the run after that. Monotonic seconds.
     """
 
     run_id: str
@@ -135,6 +145,12 @@ class Permit:
     attempt: int
     may_touch: tuple[ObjectRef, ...]
     expires: float
+    answer_by: float = math.inf
+
+    def call_seconds(self, now: float, most: float) -> float:
+        """How long a call that leaves at `now` may take, `most` at most; 0 where it may not leave any more."""
+        left = min(most, self.answer_by - now)
+        return left if now < self.expires and left >= min(most, SHORTEST_CALL) else 0.0
 
     def covers(self, ref: ObjectRef) -> bool:
         return any(allowed.is_same_object(ref) for allowed in self.may_touch)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from remediator.model.errors import Conflict, Forbidden, NotFound
-from remediator.model.ledger import StartRequest, Usage
+from remediator.model.ledger import SignalName, StartRequest, Usage
 from remediator.model.objects import NAMESPACE, ObjectRef
 from remediator.model.plans import Step
 from remediator.model.reports import GuardsAnswered
@@ -41,8 +41,19 @@ def _ask(guard: Guard, facts: Facts) -> Verdict:
     return Refuse(Reason.GUARD_FAILED, f"guard {guard.name} answered {verdict!r}, which is no verdict")
 
 
-def binding(answers: Sequence[GuardAnswer]) -> Verdict:
-    return strictest({a.guard: a.verdict for a in answers})
+def binding(answers: Sequence[GuardAnswer], *, approved: bool = False) -> Verdict:
+    """The verdict that counts. A question that a person has answered with yes is none any more."""
+    return strictest({a.guard: Allow() if approved and is_answered(a.verdict) else a.verdict for a in answers})
+
+
+def is_answered(verdict: Verdict) -> bool:
+    """Whether a person's yes to the plan answers this."""
+    return isinstance(verdict, Ask) and verdict.reason is Reason.APPROVAL_NEEDED
+
+
+def is_approved(run: Run) -> bool:
+    """Whether a person has said yes to exactly the plan that the run has."""
+    return run.plan is not None and run.approved == run.plan.digest
 
 
 async def ask_guards(desk: Desk, run: Run, step: Step | None, evidence_at: datetime) -> tuple[Facts, Verdict]:
@@ -50,7 +61,7 @@ async def ask_guards(desk: Desk, run: Run, step: Step | None, evidence_at: datet
     facts = await gather(desk, run, step, evidence_at)
     answers = ask_all(desk.guards, facts)
     desk.tell(GuardsAnswered(run, step, answers))
-    return facts, binding(answers)
+    return facts, binding(answers, approved=is_approved(run))
 
 
 async def start(desk: Desk, run: Run, facts: Facts) -> Verdict:
@@ -61,7 +72,7 @@ async def start(desk: Desk, run: Run, facts: Facts) -> Verdict:
     """
 
     def judge(usage: Usage) -> Verdict:
-        return binding(ask_all(desk.guards, replace(facts, usage=usage)))
+        return binding(ask_all(desk.guards, replace(facts, usage=usage)), approved=is_approved(run))
 
     return await desk.store.start(start_request(desk, run), judge)
 
@@ -71,8 +82,10 @@ def start_request(desk: Desk, run: Run) -> StartRequest:
     return StartRequest(
         run=run,
         target_key=run.target.key if run.target else "",
+        namespace=run.target.namespace if run.target else "",
         per_rule=rule.per_rule if rule else NOTHING,
         per_target=rule.per_target if rule else NOTHING,
+        per_namespace=desk.bounds.per_namespace,
         per_service=desk.bounds.per_service,
     )
 
@@ -95,6 +108,7 @@ async def gather(desk: Desk, run: Run, step: Step | None, evidence_at: datetime)
         cooldown=_cooldown(rule),
         per_rule=request.per_rule,
         per_target=request.per_target,
+        per_namespace=request.per_namespace,
         per_service=request.per_service,
         protected_namespaces=desk.bounds.protected_namespaces,
         own=desk.bounds.own,
@@ -106,7 +120,14 @@ async def gather(desk: Desk, run: Run, step: Step | None, evidence_at: datetime)
         usage=usage,
         evidence_age=now - evidence_at,
         evidence_max_age=desk.bounds.evidence_max_age,
+        cancelled=await cancelled(desk, run),
     )
+
+
+async def cancelled(desk: Desk, run: Run) -> str:
+    """Who wants the run to end and why; "" while nobody does."""
+    told = await desk.store.signals(run.id)
+    return next((f"{s.by} cancelled it: {s.why}" for s in told if s.name is SignalName.CANCEL), "")
 
 
 def _cooldown(rule: Rule | None) -> timedelta:

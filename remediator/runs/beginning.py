@@ -16,10 +16,10 @@ from remediator.model.rules import Rule
 from remediator.model.runs import Run, RunEvent
 from remediator.model.systems import AnySystem, NoDraft, NotLocated
 from remediator.model.verdicts import Allow, Ask, Reason, Refuse, Verdict
-from remediator.runs.asking import ask_guards, start
+from remediator.runs.asking import ask_guards, cancelled, is_approved, start
 from remediator.runs.desk import Desk
 from remediator.runs.looking import Look, diagnose, look
-from remediator.runs.moving import advance, ask_person, at_recheck, hold, obey, refuse
+from remediator.runs.moving import advance, at_recheck, hold, obey, refuse, stop
 
 
 async def begin(desk: Desk, run: Run) -> Run:
@@ -33,12 +33,14 @@ async def begin(desk: Desk, run: Run) -> Run:
     if run.resolved_at is not None:
         detail = f"the alert was resolved at {run.resolved_at:%H:%M:%S}"
         return await refuse(desk, run, Refuse(Reason.EPISODE_OVER, detail))
+    if unwanted := await cancelled(desk, run):
+        return await refuse(desk, run, Refuse(Reason.CANCELLED, unwanted))
     try:
         return await _begin_afresh(desk, run, rule, system)
     except Temporary as error:
         return await hold(desk, run, at_recheck(desk, Reason.EVIDENCE_UNKNOWN, str(error)))
     except RemoteError as error:
-        return await ask_person(desk, run, Ask(Reason.EVIDENCE_UNKNOWN, str(error)))
+        return await stop(desk, run, Reason.EVIDENCE_UNKNOWN, str(error))
 
 
 async def _begin_afresh(desk: Desk, run: Run, rule: Rule, system: AnySystem) -> Run:
@@ -89,12 +91,12 @@ async def _plan_and_start(desk: Desk, run: Run, rule: Rule, system: AnySystem, s
         return await refuse(desk, run, Refuse(Reason.TARGET_NOT_FOUND, "the run has no target"))
     drafted = system.remedies[rule.remedy].plan(seen.facts, rule.parameters)
     if isinstance(drafted, NoDraft):
-        return await ask_person(desk, run, Ask(drafted.reason, drafted.detail))
+        return await stop(desk, replace(run, plan=None), drafted.reason, drafted.detail)
     plan = Plan(rule.name, rule.revision, target, drafted.summary, drafted.steps, drafted.ask, drafted.arithmetic)
     run = replace(run, plan=plan)
     desk.tell(Planned(run, plan))
     facts, verdict = await ask_guards(desk, run, None, seen.at)
-    verdict = _with_questions(verdict, plan, run.diagnosis)
+    verdict = verdict if is_approved(run) else _with_questions(verdict, plan, run.diagnosis)
     if isinstance(verdict, Allow):
         run = await desk.store.save(run)
         verdict = await start(desk, run, replace(facts, run=run))

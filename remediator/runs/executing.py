@@ -180,7 +180,9 @@ async def _journal_as_done(desk: Desk, run: Run, step: Step, record: StepRecord,
 
 
 async def _send(desk: Desk, run: Run, step: Step, verb: Verb, record: StepRecord, asked_at: float) -> Run:
-    """Commit the intent, make the call, commit what became of it."""
+    """Commit the intent, make the call, commit what became of it. The run must be ours until the call has ended."""
+    margin = desk.bounds.lease_margin
+    ends = await desk.tenure.ends(run.id, needed=desk.bounds.call_seconds + margin if step.is_write else margin)
     run = await desk.store.intend(run, record)
     desk.tell(StepReported(run, step, record.attempt, StepState.INTENT, step.why, record.started_at))
     permit = Permit(
@@ -189,6 +191,7 @@ async def _send(desk: Desk, run: Run, step: Step, verb: Verb, record: StepRecord
         record.attempt,
         step.may_touch if step.is_write else (),
         asked_at + desk.bounds.permit_seconds,
+        ends - margin,
     )
     attempted = _call_and_settle(desk, run, step, verb, record, desk.access.write(permit))
     run, pause = await (_uninterrupted(attempted) if step.is_write else attempted)
@@ -229,15 +232,19 @@ async def _call_until_answered(desk: Desk, access: WriteAccess, step: Step, verb
     """
     A writing verb is called once. A waiting one is asked again until it is done or out of time.
 
-    It is asked at least once: after a long outage what it waited for may long be there.
+    It is asked at least once: after a long outage what it waited for may long be there. While this process lives its
+    time is counted by the clock that only goes forward.
     """
+    ends = desk.clock.monotonic() + (record.deadline - desk.clock.now()).total_seconds()
     while True:
         answered = await _call(desk, access, step, verb, record.intent)
         if step.is_write or not isinstance(answered, Retry):
             return answered
-        left = (record.deadline - desk.clock.now()).total_seconds()
+        left = ends - desk.clock.monotonic()
         if left <= 0:
             return Failed(Reason.STEP_TIMED_OUT, f"not done within {step.timeout}; {answered.detail}")
+        if desk.tenure.is_cancelled(record.run_id):
+            return Failed(Reason.CANCELLED, f"a person ended the wait; {answered.detail}")
         await desk.clock.sleep(min(answered.after, left))
 
 

@@ -14,8 +14,13 @@ from remediator.model.ledger import Trace
 from remediator.model.reports import Transitioned
 from remediator.model.runs import Run, RunEvent, RunState, move
 from remediator.model.verdicts import Ask, Hold, Reason, Refuse
+from remediator.runs.asking import is_answered
 from remediator.runs.desk import Desk
 
+NO_LONGER_WANTED = frozenset({Reason.EPISODE_OVER, Reason.CANCELLED})
+"""Reasons that withdraw a run: there is nothing to be done any more, or nobody wants it done."""
+APPROVAL_UNTIL = "approval_until"
+"""Note of when the time for an answer is up: a signal brings the run's due time forward."""
 DEFAULT_PATIENCE = timedelta(minutes=15)
 HELD_AT = "held_at"
 """Note of the step a run was held at: patience is for one place, and a step that was done since begins it anew."""
@@ -55,15 +60,16 @@ async def refuse(desk: Desk, run: Run, refusal: Refuse) -> Run:
     """End the run: refused when nothing was written, otherwise stopped and handed to a person."""
     if run.touched:
         return await stop(desk, run, refusal.reason, refusal.detail)
-    withdrawn = refusal.reason is Reason.EPISODE_OVER
-    event = RunEvent.WITHDRAWN if withdrawn else RunEvent.REFUSED
+    event = RunEvent.WITHDRAWN if refusal.reason in NO_LONGER_WANTED else RunEvent.REFUSED
     return await advance(desk, run, event, refusal.reason, refusal.detail)
 
 
 async def ask_person(desk: Desk, run: Run, question: Ask) -> Run:
-    """Hand the run and its plan to a person."""
-    event = RunEvent.ASKED if run.state is RunState.PENDING and not run.touched else RunEvent.STOPPED
-    return await advance(desk, run, event, question.reason, question.detail)
+    """Put a plan that a yes would let go to a person; hand over everything else that only a person can settle."""
+    if run.state is RunState.PENDING and not run.touched and run.plan is not None and is_answered(question):
+        waiting = asked(run, desk.clock.now(), desk.bounds.approval)
+        return await advance(desk, run, RunEvent.ASKED, question.reason, question.detail, **waiting)
+    return await stop(desk, run, question.reason, question.detail)
 
 
 async def stop(desk: Desk, run: Run, reason: Reason, detail: str) -> Run:
@@ -83,6 +89,12 @@ async def obey(desk: Desk, run: Run, verdict: Hold | Ask | Refuse) -> Run:
             return await ask_person(desk, run, verdict)
         case Refuse():
             return await refuse(desk, run, verdict)
+
+
+def asked(run: Run, now: datetime, patience: timedelta) -> dict[str, Any]:
+    """What changes about a run that is put to wait for an answer."""
+    until = now + patience
+    return {"due_at": until, "held_since": None, "notes": {**run.notes, APPROVAL_UNTIL: until.isoformat()}}
 
 
 def at_recheck(desk: Desk, reason: Reason, detail: str) -> Hold:

@@ -32,6 +32,8 @@ async def verify(desk: Desk, run: Run) -> Run:
         until = desk.clock.now() + rule.verification.within
         run = await desk.store.save(replace(run, notes={**run.notes, UNTIL: until.isoformat()}))
     seen = await _watch(desk, run, system, rule.verification)
+    if desk.tenure.is_cancelled(run.id):
+        return await stop(desk, run, Reason.CANCELLED, f"a person ended the watch; {seen.seen}")
     if not seen.met:
         return await stop(desk, run, Reason.NOT_CURED, f"not well within {rule.verification.within}: {seen.seen}")
     reason = Reason.CURED if run.touched else Reason.RECOVERED_BY_ITSELF
@@ -39,17 +41,21 @@ async def verify(desk: Desk, run: Run) -> Run:
 
 
 async def _watch(desk: Desk, run: Run, system: AnySystem, wanted: Verification) -> Health:
-    """The look that decided it: well for long enough, or the last one before time was up."""
-    deadline = datetime.fromisoformat(run.notes[UNTIL])
-    well_since: datetime | None = None
+    """
+    The look that decided it: well for long enough, or the last one before time was up.
+
+    Counted by the clock that only goes forward: a clock set ahead must not make a moment of health look steady.
+    """
+    ends = desk.clock.monotonic() + (datetime.fromisoformat(run.notes[UNTIL]) - desk.clock.now()).total_seconds()
+    well_since: float | None = None
     while True:
         seen = await _look(desk, run, system)
-        now = desk.clock.now()
+        now = desk.clock.monotonic()
         desk.tell(HealthLooked(run, seen.met, seen.seen))
-        well_since = (well_since or now) if seen.met else None
-        if well_since is not None and now - well_since >= wanted.steady_for:
+        well_since = (now if well_since is None else well_since) if seen.met else None
+        if well_since is not None and now - well_since >= wanted.steady_for.total_seconds():
             return seen
-        if now >= deadline and not seen.met:
+        if desk.tenure.is_cancelled(run.id) or (now >= ends and not seen.met):
             return Health(False, seen.seen)  # a target that is well when time is up may prove that it stays so
         await desk.clock.sleep(wanted.every.total_seconds())
 

@@ -1,45 +1,55 @@
 """
 Claim due runs and drive each in a task of its own, never more than the settings allow.
 
-A run that fails inside ends with a person and disturbs no other. On stop no new step begins; what was sent is
-waited for a little, and the rest is resumed from the journal by the next process.
+A run that fails inside ends with a person and disturbs no other; one that was in hand when several workers vanished is
+not tried again. A run that is no longer ours is let go of at once. On stop no new step begins; what was sent is waited
+for a little, and the rest is resumed from the journal by the next worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from remediator.model.errors import DamagedRecord, IllegalMove, LostRun, StoreUnavailable
+from remediator.model.ledger import Claimed
 from remediator.model.reports import Admitted
-from remediator.model.runs import Run, RunEvent, RunState
+from remediator.model.runs import WAITING, Run, RunEvent, RunState
 from remediator.model.verdicts import Reason
+from remediator.runs.awaiting import take_answer
 from remediator.runs.beginning import begin
 from remediator.runs.desk import Desk
 from remediator.runs.executing import carry_out
+from remediator.runs.leasing import Leases
 from remediator.runs.moving import advance, stop
 from remediator.runs.verifying import verify
 
 IDLE = 30.0
 """Seconds without anything due after which the store is asked all the same."""
+AGAIN = 1.0
+IDLE_BESIDE_OTHERS = 1.0
+"""The same where other workers share the store: what they file or let go of may not be heard of."""
 STORE_AWAY = 1.0
 
 
 async def drive(desk: Desk, run: Run) -> Run:
     """Move a claimed run on until it waits or ends."""
-    if run.version == 0:
+    if run.version == 1:  # raised by its first claim, and by nothing else yet
         desk.tell(Admitted(run))
     while not run.state.is_final:
         match run.state:
             case RunState.HELD:
                 run = await advance(desk, run, RunEvent.DUE, run.reason, run.detail)
+            case RunState.AWAITING_APPROVAL:
+                run = await take_answer(desk, run)
             case RunState.PENDING:
                 run = await begin(desk, run)
             case RunState.RUNNING:
                 run = await carry_out(desk, run)
             case _:
                 run = await verify(desk, run)
-        if run.state is RunState.HELD:
+        if run.state in WAITING:
             return run
     return run
 
@@ -48,10 +58,14 @@ class Worker:
     """Claims and drives runs until cancelled."""
 
     def __init__(self, desk: Desk, *, complain: Callable[[str, Exception], None]) -> None:
-        self._desk = desk
         self._complain = complain
         self._wake = asyncio.Event()
         self._driven: dict[str, asyncio.Task[None]] = {}
+        self._leases = Leases(
+            desk.store, desk.clock, margin=desk.bounds.lease_margin, lost=self._let_go, complain=complain
+        )
+        self._desk = replace(desk, tenure=self._leases)
+        self._idle = IDLE if desk.store.lease is None else IDLE_BESIDE_OTHERS
 
     def wake(self) -> None:
         """Something may be due: a run was filed."""
@@ -64,6 +78,7 @@ class Worker:
     async def run(self) -> None:
         """Until cancelled. Ends no run: what is under way is resumed from the journal."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._leases.keep(), name="leases")
             while True:
                 self._wake.clear()
                 wait = await self._claim(tasks)
@@ -75,16 +90,20 @@ class Worker:
             free = self._desk.bounds.concurrency - len(self._driven)
             if free <= 0:
                 return IDLE  # a run that ends wakes the worker
-            for run in await self._desk.store.claim(self._desk.clock.now(), free):
-                task = tasks.create_task(self._drive(run), name=f"run {run.id}")
-                self._driven[run.id] = task
-            due = await self._desk.store.next_due()
+            asked_at = self._desk.clock.monotonic()
+            claimed = await self._desk.store.claim(free)
+            self._leases.taken([entry.run.id for entry in claimed], asked_at)
+            for entry in claimed:
+                task = tasks.create_task(self._drive(entry), name=f"run {entry.run.id}")
+                self._driven[entry.run.id] = task
+            due = await self._desk.store.due_in()
         except StoreUnavailable as error:
             self._complain("the store cannot be asked for due runs", error)
             return STORE_AWAY
         if due is None:
-            return IDLE
-        return min(IDLE, max(0.0, (due - self._desk.clock.now()).total_seconds()))
+            return self._idle
+        # What is due and was not claimed waits for a run in hand to end: asking again at once would be spinning.
+        return min(self._idle, due.total_seconds() if due.total_seconds() > 0 else AGAIN)
 
     async def _sleep(self, seconds: float) -> None:
         """Until something is filed or finished, or the time has passed."""
@@ -97,9 +116,20 @@ class Worker:
             woken.cancel()
             await asyncio.gather(timer, woken, return_exceptions=True)
 
-    async def _drive(self, run: Run) -> None:
+    def _let_go(self, run_id: str) -> None:
+        """Another worker may have it: whatever it does here ends now, but for the answer to what was sent."""
+        task = self._driven.get(run_id)
+        if task is not None:
+            task.cancel()
+        self._complain(f"run {run_id} is no longer this worker's", LostRun(f"the lease of run {run_id} is over"))
+
+    async def _drive(self, claimed: Claimed) -> None:
+        run = claimed.run
         try:
-            await drive(self._desk, run)
+            if claimed.tries > self._desk.bounds.tries:
+                await self._end(run, Reason.QUARANTINED, _vanished(claimed.tries - 1))
+            else:
+                await drive(self._desk, run)
         except LostRun as error:
             self._complain(f"run {run.id} moved on elsewhere", error)
         except DamagedRecord as error:
@@ -113,18 +143,34 @@ class Worker:
             await self._hand_over(run.id, error)
         finally:
             self._driven.pop(run.id, None)
-            await asyncio.shield(self._desk.store.release(run.id))
+            self._leases.given_back(run.id)
+            await self._release(run.id)
             self._wake.set()
+
+    async def _release(self, run_id: str) -> None:
+        try:
+            await asyncio.shield(self._desk.store.release(run_id))
+        except StoreUnavailable as error:
+            self._complain(f"run {run_id} could not be given back", error)
 
     async def _hand_over(self, run_id: str, error: Exception) -> None:
         """End a run that our own mistake broke: never in silence."""
         try:
             run = await self._desk.store.get(run_id)
-            if run is None or run.state.is_final:
-                return
-            if run.state is RunState.HELD:
-                run = await advance(self._desk, run, RunEvent.DUE, run.reason, run.detail)
-            await stop(self._desk, run, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+            if run is not None:
+                await self._end(run, Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
         except (StoreUnavailable, IllegalMove) as again:
             self._complain(f"run {run_id} could not be handed over; it is taken up again later", again)
             await self._desk.clock.sleep(IDLE)
+
+    async def _end(self, run: Run, reason: Reason, detail: str) -> None:
+        """From whatever state, to a person."""
+        if run.state.is_final:
+            return
+        if run.state is RunState.HELD:
+            run = await advance(self._desk, run, RunEvent.DUE, run.reason, run.detail)
+        await stop(self._desk, run, reason, detail)
+
+
+def _vanished(times: int) -> str:
+    return f"{times} workers vanished with this run in hand, so it is not tried again: see their logs and their ends"

@@ -3,23 +3,39 @@
 
 In and out: as the seam says; the same conformance suite holds it to the same promises, durability excepted. Values
 pass through the same text as in the real journal, so nothing is shared with the caller and nothing is kept that the
-real one would lose.
+real one would lose. Several workers may share one ledger, as replicas share a database; then claims are leases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from remediator.model.errors import StoreUnavailable
-from remediator.model.ledger import FREEZE, Delivery, Filed, RunFilter, StartRequest, Switch, Trace, Usage, arm_switch
-from remediator.model.runs import Run, StepRecord, StepState
+from remediator.model.ledger import (
+    FREEZE,
+    AuditNote,
+    AuditRecord,
+    Claimed,
+    Delivery,
+    Filed,
+    History,
+    Renewed,
+    RunFilter,
+    Signal,
+    SignalName,
+    StartRequest,
+    Switch,
+    Trace,
+    Usage,
+    arm_switch,
+)
+from remediator.model.runs import Run, RunState, StepRecord, StepState
 from remediator.model.seams import Clock
 from remediator.model.verdicts import Allow, Verdict
-from remediator.store import rulings
-from remediator.store.claims import Claims
-from remediator.store.rows import run_from, run_text, step_from, step_text
+from remediator.store import auditing, rulings
+from remediator.store.rows import moment, run_from, run_text, step_from, step_text
 
 StepKey = tuple[str, int, int]
 
@@ -40,28 +56,48 @@ class Ledger:
     starts: dict[str, list[tuple[datetime, str]]] = field(default_factory=dict)
     """When, and which run."""
     locks: dict[str, str] = field(default_factory=dict)
-    finished: dict[str, datetime] = field(default_factory=dict)
+    finishes: dict[str, list[datetime]] = field(default_factory=dict)
     switches: list[Switch] = field(default_factory=list)
+    signals: dict[str, list[Signal]] = field(default_factory=dict)
+    tries: dict[str, int] = field(default_factory=dict)
+    leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    """Whose a run is, and until when."""
+    audit: list[AuditRecord] = field(default_factory=list)
+
+
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class MemoryStore:
     """No method awaits anything, so each is one transaction by itself: it checks first and changes after."""
 
-    def __init__(self, clock: Clock, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, clock: Clock, ledger: Ledger | None = None, *, worker: str = "worker-1", lease: timedelta | None = None
+    ) -> None:
+        self.lease = lease
         self._clock = clock
         self._ledger = ledger or Ledger()
-        self._claims = Claims()
+        self._worker = worker
         self._is_open = True
 
     def after_restart(self) -> MemoryStore:
-        """The store as the next process finds it: the same facts, no claims. This one is closed."""
+        """The store as the next process finds it: the same facts, no claims of its own. This one is closed."""
         self._is_open = False
-        return MemoryStore(self._clock, self._ledger)
+        self._ledger.leases = {id_: held for id_, held in self._ledger.leases.items() if held[0] != self._worker}
+        return MemoryStore(self._clock, self._ledger, worker=self._worker, lease=self.lease)
+
+    def beside(self, worker: str) -> MemoryStore:
+        """The store of another worker on the same ledger."""
+        return MemoryStore(self._clock, self._ledger, worker=worker, lease=self.lease)
 
     def _open_ledger(self) -> Ledger:
         if not self._is_open:
             raise StoreUnavailable("the journal in memory is closed")
         return self._ledger
+
+    def _record(self, note: AuditNote) -> None:
+        chain = self._ledger.audit
+        chain.append(auditing.chained(chain[-1] if chain else None, moment(self._clock.now()), note))
 
     async def file(self, delivery: Delivery) -> Sequence[Filed]:
         ledger = self._open_ledger()
@@ -78,6 +114,7 @@ class MemoryStore:
             ledger.cases[run.rule, run.episode] = run.id
             ledger.made_by[run.id] = number
         self._note_resolutions(ledger, delivery)
+        self._record(auditing.of_delivery(delivery, filed))
         return filed
 
     @staticmethod
@@ -87,23 +124,65 @@ class MemoryStore:
             return
         for episode in over:
             ledger.resolutions.setdefault(episode, delivery.received_at)
-        for run in [run for run in ledger.runs.values() if run.episode in over and run.resolved_at is None]:
-            ledger.runs[run.id] = replace(run, resolved_at=delivery.received_at)
+        for run in [run for run in ledger.runs.values() if run.episode in over]:
+            resolved = replace(run, resolved_at=run.resolved_at or delivery.received_at)
+            is_asked = run.state is RunState.AWAITING_APPROVAL
+            ledger.runs[run.id] = replace(
+                resolved, due_at=min(run.due_at, delivery.received_at) if is_asked else run.due_at
+            )
 
     # --- who has which run ---------------------------------------------------------------------------------
 
-    async def claim(self, now: datetime, limit: int) -> Sequence[Run]:
-        self._claims.look()
-        live = (run for run in self._open_ledger().runs.values() if not run.state.is_final and run.due_at <= now)
-        return self._claims.take(sorted(live, key=lambda run: run.created_at), limit)
+    async def claim(self, limit: int) -> Sequence[Claimed]:
+        ledger, now = self._open_ledger(), self._clock.now()
+        due = [run for run in ledger.runs.values() if not run.state.is_final and run.due_at <= now]
+        free = [run for run in sorted(due, key=lambda run: run.created_at) if not self._is_held(run.id, now)]
+        waiting = ((run.id, ledger.tries.get(run.id, 0)) for run in free)
+        suspect_in_hand = any(ledger.tries.get(run_id, 0) > 1 for run_id in self._mine(now))
+        chosen = rulings.choose(waiting, limit, suspect_in_hand=suspect_in_hand)
+        return [self._claim(ledger, run_id, now) for run_id in chosen]
+
+    def _claim(self, ledger: Ledger, run_id: str, now: datetime) -> Claimed:
+        run = replace(ledger.runs[run_id], version=ledger.runs[run_id].version + 1)
+        ledger.runs[run_id] = run
+        ledger.tries[run_id] = ledger.tries.get(run_id, 0) + 1
+        ledger.leases[run_id] = (self._worker, self._lease_end(now))
+        return Claimed(run, ledger.tries[run_id])
+
+    def _lease_end(self, now: datetime) -> datetime:
+        return now + self.lease if self.lease else FOR_EVER
+
+    def _is_held(self, run_id: str, now: datetime) -> bool:
+        held = self._ledger.leases.get(run_id)
+        return held is not None and held[1] > now
+
+    def _mine(self, now: datetime) -> list[str]:
+        return [id_ for id_, (worker, until) in self._ledger.leases.items() if worker == self._worker and until > now]
+
+    async def renew(self) -> Renewed:
+        ledger, now = self._open_ledger(), self._clock.now()
+        mine = self._mine(now)
+        ledger.leases |= {run_id: (self._worker, self._lease_end(now)) for run_id in mine}
+        cancelled = [
+            run_id for run_id in mine if any(s.name is SignalName.CANCEL for s in ledger.signals.get(run_id, ()))
+        ]
+        return Renewed(frozenset(mine), frozenset(cancelled))
 
     async def release(self, run_id: str) -> None:
-        self._claims.give_up(run_id)
+        ledger = self._open_ledger()
+        if ledger.leases.get(run_id, ("", None))[0] == self._worker:
+            self._give_up(ledger, run_id)
 
-    async def next_due(self) -> datetime | None:
-        claimed = self._claims.ids()
-        runs = self._open_ledger().runs.values()
-        return min((run.due_at for run in runs if not run.state.is_final and run.id not in claimed), default=None)
+    @staticmethod
+    def _give_up(ledger: Ledger, run_id: str) -> None:
+        ledger.leases.pop(run_id, None)
+        ledger.tries.pop(run_id, None)
+
+    async def due_in(self) -> timedelta | None:
+        ledger, now = self._open_ledger(), self._clock.now()
+        live = [run for run in ledger.runs.values() if not run.state.is_final]
+        times = [ledger.leases[run.id][1] if self._is_held(run.id, now) else run.due_at for run in live]
+        return min((at - now for at in times if at is not FOR_EVER), default=None)
 
     # --- one run's transactions ----------------------------------------------------------------------------
 
@@ -111,21 +190,27 @@ class MemoryStore:
         ledger = self._open_ledger()
         stored = rulings.check_version(run, ledger.runs.get(run.id))
         after = rulings.saved(run, stored)
+        if rulings.wakes(after, self._told(ledger, run.id)):
+            after = replace(after, due_at=min(after.due_at, self._clock.now()))
         ledger.runs[run.id] = _as_stored(after)
         if trace is not None:
             ledger.traces.setdefault(run.id, []).append(trace)
+            self._record(auditing.of_move(after, trace))
         if after.state.is_final and not stored.state.is_final:
             self._let_go(ledger, after)
         if rulings.gives_up_claim(after):
-            self._claims.give_up(run.id)
+            self._give_up(ledger, run.id)
         return after
+
+    @staticmethod
+    def _told(ledger: Ledger, run_id: str) -> list[tuple[SignalName, str]]:
+        return [(signal.name, signal.digest) for signal in ledger.signals.get(run_id, ())]
 
     def _let_go(self, ledger: Ledger, run: Run) -> None:
         key = ledger_lock(ledger, run.id) or (run.target.key if run.target else None)
         ledger.locks = {target: holder for target, holder in ledger.locks.items() if holder != run.id}
         if run.touched and key is not None:
-            at = run.finished_at or self._clock.now()
-            ledger.finished[key] = max(at, ledger.finished.get(key, at))
+            ledger.finishes.setdefault(key, []).append(run.finished_at or self._clock.now())
 
     async def start(self, request: StartRequest, judge: Callable[[Usage], Verdict]) -> Verdict:
         ledger = self._open_ledger()
@@ -139,6 +224,7 @@ class MemoryStore:
             for scope in rulings.scopes(request):
                 ledger.starts.setdefault(scope, []).append((usage.now, request.run.id))
             ledger.locks[request.target_key] = stored.id
+        self._record(auditing.of_start(request, usage, verdict))
         return verdict
 
     async def intend(self, run: Run, record: StepRecord) -> Run:
@@ -148,6 +234,7 @@ class MemoryStore:
         after = rulings.intended(run, record, stored, attempts)
         ledger.steps[record.run_id, record.seq, record.attempt] = step_from(step_text(record))
         ledger.runs[run.id] = after
+        self._record(auditing.of_intent(record))
         return after
 
     async def settle(
@@ -166,9 +253,27 @@ class MemoryStore:
         stored = rulings.check_version(run, ledger.runs.get(run.id))
         key = (run.id, record.seq, record.attempt)
         after, step = rulings.settled(run, outcome, stored, ledger.steps.get(key))
+        if after.version == stored.version:
+            return stored
         ledger.steps[key] = step
         ledger.runs[run.id] = after
+        if step.state is StepState.DONE:
+            ledger.tries[run.id] = 0
+        self._record(auditing.of_outcome(step))
         return after
+
+    async def signal(self, signal: Signal) -> Signal:
+        ledger = self._open_ledger()
+        run = rulings.check_signal(signal, ledger.runs.get(signal.run_id))
+        told = ledger.signals.setdefault(run.id, [])
+        earlier = [s for s in told if (s.name, s.digest) == (signal.name, signal.digest)]
+        if earlier:
+            return earlier[0]
+        told.append(signal)
+        if rulings.wakes(run, self._told(ledger, run.id)):
+            ledger.runs[run.id] = replace(run, due_at=min(run.due_at, self._clock.now()))
+        self._record(auditing.of_signal(signal))
+        return signal
 
     # --- questions -----------------------------------------------------------------------------------------
 
@@ -187,17 +292,24 @@ class MemoryStore:
     async def traces(self, run_id: str) -> Sequence[Trace]:
         return tuple(self._open_ledger().traces.get(run_id, ()))
 
+    async def signals(self, run_id: str) -> Sequence[Signal]:
+        return tuple(self._open_ledger().signals.get(run_id, ()))
+
     async def usage(self, request: StartRequest) -> Usage:
         ledger, now = self._open_ledger(), self._clock.now()
         begun = [ledger.starts.get(scope, []) for scope in rulings.scopes(request)]
-        rule, target, everything = ([at for at, run in starts if run != request.run.id] for starts in begun)
+        by_rule, by_target, by_namespace, in_all = (
+            rulings.in_window((at for at, run in starts if run != request.run.id), limit, now)
+            for starts, limit in zip(begun, rulings.limits(request), strict=True)
+        )
         holder = ledger.locks.get(request.target_key)
         return Usage(
             now=rulings.store_now(now, max((at for at, _ in begun[-1]), default=None)),
-            rule_starts=rulings.in_window(rule, request.per_rule, now),
-            target_starts=rulings.in_window(target, request.per_target, now),
-            global_starts=rulings.in_window(everything, request.per_service, now),
-            last_finished=ledger.finished.get(request.target_key),
+            rule_starts=by_rule,
+            target_starts=by_target,
+            namespace_starts=by_namespace,
+            global_starts=in_all,
+            finishes=rulings.recent(ledger.finishes.get(request.target_key, ()), now),
             holder=holder if holder != request.run.id else None,
             frozen=await self._is_on(FREEZE),
             armed=await self._is_on(arm_switch(request.run.rule)),
@@ -207,6 +319,7 @@ class MemoryStore:
 
     async def throw(self, switch: Switch) -> None:
         self._open_ledger().switches.append(switch)
+        self._record(auditing.of_switch(switch))
 
     async def switch(self, name: str) -> Switch | None:
         return next((s for s in reversed(self._open_ledger().switches) if s.name == name), None)
@@ -227,6 +340,40 @@ class MemoryStore:
             del ledger.deliveries[number]
         return len(old)
 
+    async def ended(self, before: datetime, limit: int) -> Sequence[History]:
+        ledger = self._open_ledger()
+        over = [run for run in ledger.runs.values() if run.state.is_final and _ended_at(run) < before]
+        found = []
+        for run in sorted(over, key=_ended_at)[: max(0, limit)]:
+            steps, traces, told = await self.steps(run.id), await self.traces(run.id), await self.signals(run.id)
+            found.append(History(run, tuple(steps), tuple(traces), tuple(told)))
+        return found
+
+    async def forget(self, run_ids: Sequence[str]) -> int:
+        """`cases` stays: that an episode had a run is remembered."""
+        ledger = self._open_ledger()
+        ended = [run_id for run_id in run_ids if run_id in ledger.runs and ledger.runs[run_id].state.is_final]
+        for run_id in ended:
+            for known in (ledger.runs, ledger.made_by, ledger.traces, ledger.signals):
+                known.pop(run_id, None)
+        ledger.steps = {key: step for key, step in ledger.steps.items() if key[0] not in ended}
+        if ended:
+            self._record(auditing.of_forgotten("runs", ended))
+        return len(ended)
+
+    # --- the audit trail -----------------------------------------------------------------------------------
+
+    async def note(self, note: AuditNote) -> None:
+        self._open_ledger()
+        self._record(note)
+
+    async def audit_head(self) -> AuditRecord | None:
+        chain = self._open_ledger().audit
+        return chain[-1] if chain else None
+
+    async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
+        return self._open_ledger().audit[after : after + max(0, limit)]
+
     async def close(self) -> None:
         self._is_open = False
 
@@ -234,6 +381,10 @@ class MemoryStore:
 def ledger_lock(ledger: Ledger, run_id: str) -> str | None:
     """The target whose lock this run has."""
     return next((target for target, holder in ledger.locks.items() if holder == run_id), None)
+
+
+def _ended_at(run: Run) -> datetime:
+    return run.finished_at or run.due_at
 
 
 def _as_stored(run: Run) -> Run:

@@ -1,7 +1,8 @@
 """
 The journal's values as JSON text, and back.
 
-In: runs, step records, traces, switches. Out: text that reads back as an equal value. Never touches a database.
+In: runs, step records, traces, signals, switches. Out: text that reads back as an equal value.
+Never touches a database.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from remediator.model.errors import DamagedRecord
 from remediator.model.evidence import Diagnosis
-from remediator.model.ledger import Candidate, Switch, Trace
+from remediator.model.ledger import Candidate, Signal, SignalName, Switch, Trace
 from remediator.model.objects import ObjectRef
 from remediator.model.plans import Effect, Plan
 from remediator.model.runs import Run, RunState, StepRecord, StepState
@@ -77,6 +78,7 @@ _UNSET: Mapping[str, Any] = {
     "diagnosis": None,
     "plan": None,
     "touched": False,
+    "approved": "",
     "reason": None,
     "detail": "",
     "held_since": None,
@@ -127,6 +129,7 @@ def run_text(run: Run) -> str:
         "diagnosis": run.diagnosis.as_json() if run.diagnosis else None,
         "plan": run.plan.as_json() if run.plan else None,
         "touched": run.touched,
+        "approved": run.approved,
         "reason": str(run.reason) if run.reason else None,
         "detail": run.detail,
         "held_since": maybe_moment(run.held_since),
@@ -163,6 +166,7 @@ def _run_from(data: Mapping[str, Any]) -> Run:
         plan=Plan.from_json(data["plan"]) if data["plan"] else None,
         cursor=data["cursor"],
         touched=data["touched"],
+        approved=data["approved"],
         reason=Reason(data["reason"]) if data["reason"] else None,
         detail=data["detail"],
         held_since=maybe_time(data["held_since"]),
@@ -173,9 +177,17 @@ def _run_from(data: Mapping[str, Any]) -> Run:
     )
 
 
-def run_from_row(body: str, resolved_at: str | None) -> Run:
-    """A run as its row has it: the column knows of resolutions that came after the body was written."""
-    return replace(run_from(body), resolved_at=maybe_time(resolved_at))
+class RunColumns(NamedTuple):
+    """What changes beside a run's body: claims, signals and resolutions do not write the body again."""
+
+    version: int
+    due_at: datetime
+    resolved_at: datetime | None
+
+
+def run_from_row(body: str, columns: RunColumns) -> Run:
+    """A run as its row has it: where a column knows better than the body, the column is right."""
+    return replace(run_from(body), **columns._asdict())
 
 
 def step_text(record: StepRecord) -> str:
@@ -237,3 +249,12 @@ def switch_text(switch: Switch) -> str:
 def switch_from(text: str) -> Switch:
     data = unsealed("switch", text)
     return Switch(**{**data, "at": datetime.fromisoformat(data["at"])})
+
+
+def signal_text(signal: Signal) -> str:
+    return sealed({**vars(signal), "name": str(signal.name), "at": moment(signal.at)})
+
+
+def signal_from(text: str) -> Signal:
+    data = unsealed("signal", text)
+    return Signal(**{**data, "name": SignalName(data["name"]), "at": datetime.fromisoformat(data["at"])})

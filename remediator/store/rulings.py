@@ -11,10 +11,19 @@ from dataclasses import replace
 from datetime import datetime
 
 from remediator.model.errors import IllegalMove, LostRun
-from remediator.model.ledger import Candidate, Delivery, Filed, StartRequest, Usage
+from remediator.model.ledger import (
+    BACK_OFF_MEMORY,
+    Candidate,
+    Delivery,
+    Filed,
+    Signal,
+    SignalName,
+    StartRequest,
+    Usage,
+)
 from remediator.model.plans import Effect
 from remediator.model.rules import Limit
-from remediator.model.runs import Run, RunState, StepRecord, StepState
+from remediator.model.runs import WAITING, Run, RunState, StepRecord, StepState
 from remediator.model.verdicts import Reason
 
 GLOBAL_SCOPE = "global"
@@ -23,9 +32,15 @@ CaseKey = tuple[str, str]
 """Rule and episode: what has one run, ever."""
 
 
-def scopes(request: StartRequest) -> tuple[str, str, str]:
-    """Where a start counts: for its rule, its target and the whole service."""
-    return f"rule:{request.run.rule}", f"target:{request.target_key}", GLOBAL_SCOPE
+def scopes(request: StartRequest) -> tuple[str, str, str, str]:
+    """Where a start counts: for its rule, its target, its namespace and the whole service."""
+    rule, target, namespace = request.run.rule, request.target_key, request.namespace
+    return f"rule:{rule}", f"target:{target}", f"namespace:{namespace}", GLOBAL_SCOPE
+
+
+def limits(request: StartRequest) -> tuple[Limit, Limit, Limit, Limit]:
+    """In the order of `scopes`."""
+    return request.per_rule, request.per_target, request.per_namespace, request.per_service
 
 
 # --- filing ------------------------------------------------------------------------------------------------
@@ -103,7 +118,46 @@ def saved(run: Run, stored: Run) -> Run:
 
 
 def gives_up_claim(run: Run) -> bool:
-    return run.state.is_final or run.state is RunState.HELD
+    return run.state.is_final or run.state in WAITING
+
+
+def wakes(run: Run, told: Iterable[tuple[SignalName, str]]) -> bool:
+    """Whether a waiting run has a signal (its name and digest) to see to: it must not be put to sleep over it."""
+    if run.state not in WAITING:
+        return False
+    digest = run.plan.digest if run.plan and run.state is RunState.AWAITING_APPROVAL else ""
+    return any(name is SignalName.CANCEL or bool(digest and about == digest) for name, about in told)
+
+
+def check_signal(signal: Signal, stored: Run | None) -> Run:
+    """The run that is told something. Raises LostRun, IllegalMove."""
+    if stored is None:
+        raise LostRun(f"there is no run {signal.run_id}")
+    if stored.state.is_final:
+        raise IllegalMove(f"run {stored.id} ended as {stored.state}; it can no longer be told to {signal.name}")
+    return stored
+
+
+# --- claiming ----------------------------------------------------------------------------------------------
+
+
+def choose(waiting: Iterable[tuple[str, int]], limit: int, *, suspect_in_hand: bool) -> list[str]:
+    """
+    Which of `waiting` (ids with the tries of each, oldest first) may be claimed.
+
+    A run that was in hand when its worker vanished is claimed alone among its like: were all of them taken up
+    together again, the one that breaks its worker would make suspects of the others for ever.
+    """
+    chosen: list[str] = []
+    for run_id, tries in waiting:
+        if len(chosen) >= limit:
+            break
+        if tries:
+            if suspect_in_hand:
+                continue
+            suspect_in_hand = True
+        chosen.append(run_id)
+    return chosen
 
 
 # --- starting ----------------------------------------------------------------------------------------------
@@ -131,6 +185,12 @@ def store_now(clock_now: datetime, newest_start: datetime | None) -> datetime:
 def in_window(starts: Iterable[datetime], limit: Limit, clock_now: datetime) -> tuple[datetime, ...]:
     """Starts that still count, oldest first; one that lies in the future (the clock was set back) counts too."""
     return tuple(sorted(at for at in starts if at > clock_now - limit.window))
+
+
+def recent(finishes: Iterable[datetime], now: datetime) -> tuple[datetime, ...]:
+    """Ends that still count towards a cooldown, oldest first: the newest whatever its age, as cooldowns may be long."""
+    known = sorted(finishes)
+    return tuple(at for at in known if at > now - BACK_OFF_MEMORY or at is known[-1])
 
 
 # --- steps -------------------------------------------------------------------------------------------------

@@ -186,7 +186,7 @@ class FakePermitted(FakeView):
         return stored
 
     def _check_permit(self, verb: str, ref: ObjectRef, meant: ObjectRef) -> None:
-        if self._cluster.clock.monotonic() >= self._permit.expires:
+        if not self._permit.call_seconds(self._cluster.clock.monotonic(), 10.0):
             raise PermitRefused(f"{verb} {ref}: the permit has run out")
         if not (self._permit.covers(ref) and self._permit.covers(meant)):
             raise PermitRefused(f"{verb} {ref}: the permit does not cover it")

@@ -102,7 +102,7 @@ class FakeEndpoint(FakeEndpointView):
         self._permit = permit
 
     async def send(self, door: Door, call: WriteCall) -> Reply:
-        if self._endpoints.clock.monotonic() >= self._permit.expires:
+        if not self._permit.call_seconds(self._endpoints.clock.monotonic(), 3.0):
             raise PermitRefused(f"{call.method} to {door.pod}: the permit has run out")
         if not self._permit.covers(door.pod):
             raise PermitRefused(f"{call.method} to {door.pod}: the permit does not cover it")

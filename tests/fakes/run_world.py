@@ -111,7 +111,7 @@ class RunWorld:
         self.memory = MemoryStore(self.clock)
         self.store = Dying(self.memory)
         self.told: list[Report] = []
-        self.bounds = Bounds(Limit(10, timedelta(hours=1)), ("kube-*",))
+        self.bounds = Bounds(Limit(10, timedelta(hours=1)), Limit(10, timedelta(hours=1)), ("kube-*",))
         self.cluster.put(NAMESPACE, {"metadata": {"name": "plant"}})
         self.pod = self.cluster.put(POD, {"metadata": {"name": "v1", "namespace": "plant"}, "spec": {}})
         self.ref = ObjectRef.of(POD, self.pod)
@@ -163,15 +163,15 @@ class RunWorld:
     async def turn_the_crank(self, *, once: bool = False, limit: int = 400) -> None:
         """Claim and drive whatever is due, moving the clock to the next due run, until nothing is live."""
         for _ in range(limit):
-            for run in await self.store.claim(self.clock.now(), 8):
+            for claimed in await self.store.claim(8):
                 try:
-                    await drive(self.desk, run)
+                    await drive(self.desk, claimed.run)
                 finally:
-                    await self.store.release(run.id)
-            due = await self.store.next_due()
+                    await self.store.release(claimed.run.id)
+            due = await self.store.due_in()
             if due is None or once:
                 return
-            self.clock.advance(max(0.0, (due - self.clock.now()).total_seconds()))
+            self.clock.advance(max(0.0, due.total_seconds()))
         raise AssertionError("the runs never came to an end")
 
     def restart(self) -> None:

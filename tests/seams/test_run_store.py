@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,12 +16,28 @@ import pytest
 from remediator.model.alerts import Alert, AlertStatus
 from remediator.model.errors import IllegalMove, LostRun, StoreUnavailable
 from remediator.model.evidence import Answer, Diagnosis, DiagnosisResult, Evidence
-from remediator.model.ledger import Candidate, Delivery, Filed, RunFilter, StartRequest, Switch, Trace, Usage
+from remediator.model.ledger import (
+    AuditKind,
+    AuditNote,
+    AuditRecord,
+    Candidate,
+    Delivery,
+    Filed,
+    Renewed,
+    RunFilter,
+    Signal,
+    SignalName,
+    StartRequest,
+    Switch,
+    Trace,
+    Usage,
+)
 from remediator.model.objects import POD, STATEFUL_SET, ObjectRef
 from remediator.model.plans import Change, Effect, Plan, Step
 from remediator.model.rules import Limit
 from remediator.model.runs import Run, RunState, StepRecord, StepState
 from remediator.model.verdicts import Allow, Hold, Reason, Verdict
+from remediator.store import auditing
 from remediator.store.memory import MemoryStore
 from remediator.store.sqlite import SQLiteStore
 
@@ -71,6 +89,9 @@ class Bench:
         assert run is not None
         return run
 
+    async def claimed(self, limit: int) -> list[str]:
+        return [entry.run.id for entry in await self.store.claim(limit)]
+
     async def started(self, name: str = "run-1", key: str = "A") -> Run:
         run = await self.run(name)
         assert await self.store.start(request(run, key), allow) == Allow()
@@ -104,7 +125,7 @@ def delivery(*candidates: Candidate, over: tuple[Alert, ...] = (), at: datetime 
 
 def request(run: Run, key: str = "A", *, count: int = 3, window: timedelta = HOUR) -> StartRequest:
     limit = Limit(count, window)
-    return StartRequest(run, key, limit, limit, limit)
+    return StartRequest(run, key, "data", limit, limit, limit, limit)
 
 
 def allow(usage: Usage) -> Verdict:
@@ -113,8 +134,8 @@ def allow(usage: Usage) -> Verdict:
 
 def unused(**known: Any) -> Usage:
     """Usage of a store in which nothing has started."""
-    none: dict[str, Any] = {"rule_starts": (), "target_starts": (), "global_starts": ()}
-    rest = {"now": NOON, "last_finished": None, "holder": None, "frozen": False, "armed": False}
+    none: dict[str, Any] = {"rule_starts": (), "target_starts": (), "namespace_starts": (), "global_starts": ()}
+    rest = {"now": NOON, "finishes": (), "holder": None, "frozen": False, "armed": False}
     return Usage(**{**none, **rest, **known})
 
 
@@ -290,18 +311,13 @@ async def test_a_claimed_run_is_nobody_elses_until_released(bench: Bench) -> Non
     """Two workers never have the same run; a released one is had again."""
     await bench.run("run-1")
     await bench.run("run-2", at=NOON + timedelta(seconds=1))
-    now = NOON + HOUR
+    bench.clock.time = NOON + HOUR
 
-    first, second, third = [await bench.store.claim(now, 1) for _ in range(3)]
+    first, second, third = [await bench.claimed(1) for _ in range(3)]
     await bench.store.release("run-1")
-    again = await bench.store.claim(now, 5)
+    again = await bench.claimed(5)
 
-    assert [[r.id for r in claimed] for claimed in (first, second, third, again)] == [
-        ["run-1"],
-        ["run-2"],
-        [],
-        ["run-1"],
-    ]
+    assert (first, second, third, again) == (["run-1"], ["run-2"], [], ["run-1"])
 
 
 async def test_concurrent_claims_share_nothing(bench: Bench) -> None:
@@ -309,10 +325,9 @@ async def test_concurrent_claims_share_nothing(bench: Bench) -> None:
     for n in range(40):
         await bench.run(f"run-{n}")
 
-    claimed = await asyncio.gather(*(bench.store.claim(NOON, 3) for _ in range(20)))
+    claimed = await asyncio.gather(*(bench.claimed(3) for _ in range(20)))
 
-    ids = [run.id for runs in claimed for run in runs]
-    assert sorted(ids) == sorted(f"run-{n}" for n in range(40))
+    assert sorted(id_ for ids in claimed for id_ in ids) == sorted(f"run-{n}" for n in range(40))
 
 
 async def test_only_runs_that_are_due_are_claimed_oldest_first(bench: Bench) -> None:
@@ -321,57 +336,341 @@ async def test_only_runs_that_are_due_are_claimed_oldest_first(bench: Bench) -> 
     await bench.run("new")
     await bench.store.save(replace(old, state=RunState.HELD, due_at=NOON + HOUR))
 
-    early = await bench.store.claim(NOON, 10)
+    early = await bench.claimed(10)
     await bench.store.release("new")
-    late = await bench.store.claim(NOON + HOUR, 10)
+    bench.clock.time = NOON + HOUR
+    late = [(entry.run.id, entry.run.state) for entry in await bench.store.claim(10)]
 
-    assert [(r.id, r.state) for r in early] == [("new", RunState.PENDING)]
-    assert [(r.id, r.state) for r in late] == [("old", RunState.HELD), ("new", RunState.PENDING)]
+    assert early == ["new"]
+    assert late == [("old", RunState.HELD), ("new", RunState.PENDING)]
 
 
-@pytest.mark.parametrize("state", [RunState.HELD, RunState.CANCELLED])
-async def test_a_held_or_final_state_gives_up_the_claim(bench: Bench, state: RunState) -> None:
+async def test_a_claim_is_a_fence(bench: Bench) -> None:
+    """Claiming raises the version: whoever had the run before can store nothing more, and the claimer can."""
+    before = await bench.run()
+
+    (claimed,) = await bench.store.claim(1)
+
+    with pytest.raises(LostRun):
+        await bench.store.save(replace(before, detail="late"))
+    assert claimed.run == replace(before, version=before.version + 1)
+    assert (await bench.store.save(replace(claimed.run, detail="in time"))).detail == "in time"
+
+
+@pytest.mark.parametrize("state", [RunState.HELD, RunState.AWAITING_APPROVAL, RunState.CANCELLED])
+async def test_a_waiting_or_final_state_gives_up_the_claim(bench: Bench, state: RunState) -> None:
     """Saving such a state is the release; only a live run can be claimed again."""
     await bench.run()
-    (run,) = await bench.store.claim(NOON, 1)
+    (claimed,) = await bench.store.claim(1)
 
-    await bench.store.save(replace(run, state=state))
+    await bench.store.save(replace(claimed.run, state=state))
 
-    assert [r.id for r in await bench.store.claim(NOON, 1)] == (["run-1"] if state is RunState.HELD else [])
+    assert await bench.claimed(1) == ([] if state is RunState.CANCELLED else ["run-1"])
 
 
 async def test_a_restart_makes_every_live_run_claimable(bench: Bench) -> None:
-    """Claims end with the process that made them."""
+    """Claims end with the process that made them; the runs are suspect now, so one comes at a time."""
     await bench.run("run-1")
     await bench.run("run-2")
-    await bench.store.claim(NOON, 2)
+    await bench.store.claim(2)
 
     await bench.restart()
 
-    assert [r.id for r in await bench.store.claim(NOON, 2)] == ["run-1", "run-2"]
+    first, meanwhile = await bench.claimed(2), await bench.claimed(2)
+    await bench.store.release("run-1")
+    assert (first, meanwhile, await bench.claimed(2)) == (["run-1"], [], ["run-1", "run-2"])
+
+
+async def test_claims_without_progress_are_counted(bench: Bench) -> None:
+    """A run whose worker vanishes again and again shows it; given back in order, or got on with, it starts anew."""
+    await bench.run()
+    tries = []
+    for _ in range(3):
+        (claimed,) = await bench.store.claim(1)
+        tries.append(claimed.tries)
+        await bench.restart()
+    (claimed,) = await bench.store.claim(1)
+    await bench.store.release("run-1")
+    (given_back,) = await bench.store.claim(1)
+
+    assert (tries, claimed.tries, given_back.tries) == ([1, 2, 3], 4, 1)
+
+
+async def test_a_step_that_is_done_is_progress_and_a_lost_one_is_not(bench: Bench) -> None:
+    """Only what moves the cursor clears a run of suspicion."""
+    tries = []
+    for name, state in (("run-1", StepState.NOT_APPLIED), ("run-2", StepState.DONE)):
+        run = await bench.run(name)
+        (claimed,) = await bench.store.claim(1)
+        run = await bench.store.intend(claimed.run, intent(claimed.run))
+        await settle(bench.store, run, intent(run), state)
+        await bench.restart()
+        (again,) = await bench.store.claim(1)
+        tries.append(again.tries)
+        await bench.store.save(replace(again.run, state=RunState.ESCALATED))
+
+    assert tries == [2, 1]
+
+
+async def test_suspects_do_not_hold_up_others(bench: Bench) -> None:
+    """Runs that were in hand at a crash come one by one, and new runs beside them."""
+    for name in ("run-1", "run-2"):
+        await bench.run(name)
+    await bench.store.claim(2)
+    await bench.restart()
+    await bench.run("run-3", at=NOON + timedelta(seconds=1))
+    bench.clock.time = NOON + HOUR
+
+    assert await bench.claimed(5) == ["run-1", "run-3"]
 
 
 async def test_claiming_nothing_answers_nothing(bench: Bench) -> None:
     """A limit of none claims none."""
     await bench.run()
 
-    assert [list(await bench.store.claim(NOON, limit)) for limit in (0, -1)] == [[], []]
+    assert [await bench.claimed(limit) for limit in (0, -1)] == [[], []]
 
 
-async def test_next_due_is_the_earliest_time_of_a_free_live_run(bench: Bench) -> None:
+async def test_a_renewal_says_what_is_still_held(bench: Bench) -> None:
+    """Runs in hand are told; those given up or ended are not."""
+    for name in ("run-1", "run-2", "run-3"):
+        await bench.run(name)
+    claimed = await bench.store.claim(3)
+    await bench.store.release("run-1")
+    await bench.store.save(replace(claimed[1].run, state=RunState.HELD))
+
+    assert await bench.store.renew() == Renewed(frozenset({"run-3"}), frozenset())
+
+
+async def test_the_next_due_time_is_that_of_a_free_live_run(bench: Bench) -> None:
     """Claimed and ended runs do not wake anybody."""
-    assert await bench.store.next_due() is None
+    assert await bench.store.due_in() is None
     ended = await bench.run("ended", at=NOON - 2 * HOUR)
     await bench.store.save(replace(ended, state=RunState.REFUSED))
     await bench.run("claimed", at=NOON - HOUR)
-    await bench.store.claim(NOON - HOUR, 1)
+    await bench.store.claim(1)
     held = await bench.run("held")
     await bench.store.save(replace(held, state=RunState.HELD, due_at=NOON + HOUR))
 
-    free = await bench.store.next_due()
+    free = await bench.store.due_in()
     await bench.store.release("claimed")
 
-    assert (free, await bench.store.next_due()) == (NOON + HOUR, NOON - HOUR)
+    assert (free, await bench.store.due_in()) == (HOUR, -HOUR)
+
+
+# --- signals -----------------------------------------------------------------------------------------------
+
+
+def told(run: Run, name: SignalName = SignalName.CANCEL, by: str = "alice", digest: str = "") -> Signal:
+    return Signal(run.id, name, digest, by, "because", NOON)
+
+
+async def test_the_first_of_two_signals_stays(bench: Bench) -> None:
+    """Whoever comes second is told who came first, also after a restart."""
+    run = await bench.run()
+    first = await bench.store.signal(told(run))
+    await bench.restart()
+
+    second = await bench.store.signal(told(run, by="bob"))
+
+    assert first == second == told(run)
+    assert list(await bench.store.signals("run-1")) == [told(run)]
+
+
+async def test_concurrent_signals_have_one_winner(bench: Bench) -> None:
+    """Fifty people at once: everybody hears the same name."""
+    run = await bench.run()
+
+    answers = await asyncio.gather(*(bench.store.signal(told(run, by=f"person-{n}")) for n in range(50)))
+
+    assert len({answer.by for answer in answers}) == 1
+
+
+async def test_a_yes_to_one_plan_is_none_to_another(bench: Bench) -> None:
+    """Signals of one name about two plans are two signals."""
+    run = await bench.run()
+    for digest in ("plan-a", "plan-b"):
+        await bench.store.signal(told(run, SignalName.APPROVE, digest=digest))
+
+    assert [s.digest for s in await bench.store.signals("run-1")] == ["plan-a", "plan-b"]
+
+
+@pytest.mark.parametrize("state", [RunState.HELD, RunState.AWAITING_APPROVAL])
+async def test_a_cancellation_wakes_a_run_that_waits(bench: Bench, state: RunState) -> None:
+    """It is due at once, with the version that it was put to wait at."""
+    run = await bench.run()
+    waiting = await bench.store.save(replace(run, state=state, due_at=NOON + HOUR))
+
+    await bench.store.signal(told(waiting))
+
+    assert await bench.stored("run-1") == replace(waiting, due_at=NOON)
+    assert await bench.claimed(1) == ["run-1"]
+
+
+@pytest.mark.parametrize("name", [SignalName.APPROVE, SignalName.DENY])
+async def test_an_answer_to_the_plan_in_question_wakes_the_run(bench: Bench, name: SignalName) -> None:
+    """An answer to another plan does not."""
+    run = replace(full_run(await bench.run()), state=RunState.AWAITING_APPROVAL, resolved_at=None)
+    waiting = await bench.store.save(run)
+    assert waiting.plan is not None
+
+    await bench.store.signal(told(waiting, name, digest="another"))
+    before = await bench.claimed(1)
+    await bench.store.signal(told(waiting, name, digest=waiting.plan.digest))
+
+    assert (before, await bench.claimed(1)) == ([], ["run-1"])
+
+
+async def test_a_run_is_not_put_to_sleep_over_a_signal(bench: Bench) -> None:
+    """What was told while the worker made up its mind is seen to at once."""
+    run = await bench.run()
+    await bench.store.signal(told(run))
+
+    saved = await bench.store.save(replace(run, state=RunState.HELD, due_at=NOON + HOUR))
+
+    assert saved.due_at == NOON
+    assert await bench.claimed(1) == ["run-1"]
+
+
+async def test_a_cancellation_of_a_run_in_hand_comes_with_the_renewal(bench: Bench) -> None:
+    """The worker hears of it without losing the run."""
+    await bench.run()
+    (claimed,) = await bench.store.claim(1)
+
+    await bench.store.signal(told(claimed.run))
+
+    assert await bench.store.renew() == Renewed(frozenset({"run-1"}), frozenset({"run-1"}))
+    assert (await bench.store.save(replace(claimed.run, detail="still mine"))).detail == "still mine"
+
+
+async def test_nobody_tells_an_ended_or_unknown_run_anything(bench: Bench) -> None:
+    """A signal that can do nothing is refused, and not kept."""
+    run = await bench.run()
+    await bench.store.save(replace(run, state=RunState.CANCELLED))
+
+    with pytest.raises(IllegalMove):
+        await bench.store.signal(told(run))
+    with pytest.raises(LostRun):
+        await bench.store.signal(replace(told(run), run_id="run-9"))
+    assert not await bench.store.signals("run-1")
+    assert not await bench.store.signals("run-9")
+
+
+async def test_a_resolution_wakes_a_run_that_waits_for_an_answer(bench: Bench) -> None:
+    """A question about an alert that is over is withdrawn at once."""
+    run = await bench.run()
+    await bench.store.save(replace(run, state=RunState.AWAITING_APPROVAL, due_at=NOON + HOUR))
+
+    await bench.store.file(delivery(over=(resolved("run-1"),)))
+
+    assert await bench.claimed(1) == ["run-1"]
+
+
+# --- the audit trail ---------------------------------------------------------------------------------------
+
+
+async def whole_trail(bench: Bench) -> list[AuditRecord]:
+    return list(await bench.store.audit(0, 10_000))
+
+
+async def test_every_decision_and_write_leaves_one_record(bench: Bench) -> None:
+    """In the order they were committed, each once; what is refused by the store itself leaves none."""
+    run = await bench.started()
+    run = await bench.store.intend(run, intent(run))
+    run = await settle(bench.store, run, intent(run))
+    run = await settle(bench.store, run, intent(run))
+    await bench.store.signal(told(run))
+    await bench.store.signal(told(run, by="bob"))
+    await bench.store.throw(Switch("freeze", on=True, by="alice", why="drill", at=NOON))
+    trace = Trace(NOON, "running", "stopped", "escalated", "cancelled", "alice cancelled it")
+    await bench.store.save(replace(run, state=RunState.ESCALATED), trace)
+    with pytest.raises(IllegalMove):
+        await bench.store.intend(await bench.stored("run-1"), intent(run, seq=1))
+    await bench.store.note(AuditNote(AuditKind.RULES, {"heal": "rev-2"}))
+
+    kinds = [record.kind for record in await whole_trail(bench)]
+
+    assert kinds == ["delivery", "start", "intent", "outcome", "signal", "switch", "move", "rules"]
+
+
+async def test_the_trail_is_one_chain_over_restarts(bench: Bench) -> None:
+    """Numbered from one without a gap, each record chained to the one before it, and the head is the last."""
+    assert await bench.store.audit_head() is None
+    for n in range(3):
+        await bench.run(f"run-{n}")
+        await bench.restart()
+
+    records = await whole_trail(bench)
+
+    assert [record.seq for record in records] == [1, 2, 3]
+    assert list(auditing.flaws(records)) == []
+    assert await bench.store.audit_head() == records[-1]
+    assert list(await bench.store.audit(1, 1)) == [records[1]]
+
+
+async def test_concurrent_transactions_make_one_chain(bench: Bench) -> None:
+    """However many write at once, no number is given twice and none is left out."""
+    await asyncio.gather(
+        *(bench.store.file(delivery(candidate(f"run-{n}", "heal", alert(f"{n}")))) for n in range(100))
+    )
+
+    records = await whole_trail(bench)
+
+    assert len(records) == 100
+    assert list(auditing.flaws(records)) == []
+
+
+async def test_the_trail_says_what_was_received_and_refused(bench: Bench) -> None:
+    """Not the body, which may hold anything, but its hash; and each candidate without a run with the reason."""
+    await bench.store.file(delivery(over=(resolved("x"),)))
+    await bench.store.file(delivery(candidate("run-1"), candidate("run-2", firing=alert("x"))))
+
+    body = json.loads((await whole_trail(bench))[-1].body)
+
+    assert body == {
+        "sender": "10.0.0.1",
+        "sha256": hashlib.sha256(b'{"alerts": []}').hexdigest(),
+        "admitted": ["run-1"],
+        "refused": [["heal", alert("x").episode, "resolved"]],
+        "resolved": [],
+    }
+
+
+# --- keeping and forgetting --------------------------------------------------------------------------------
+
+
+async def test_a_run_that_ended_long_ago_is_handed_out_whole_and_forgotten(bench: Bench) -> None:
+    """Its steps, traces and signals go with it; that its episode had a run stays, and so does its cooldown."""
+    run = await bench.started()
+    run = await bench.store.intend(run, intent(run))
+    run = await settle(bench.store, run, intent(run))
+    await bench.store.signal(told(run))
+    trace = Trace(NOON, "running", "stopped", "escalated", "cancelled", "")
+    ended = await bench.store.save(replace(run, state=RunState.ESCALATED, finished_at=NOON), trace)
+
+    (history,) = await bench.store.ended(NOON + HOUR, 10)
+    forgotten = await bench.store.forget(["run-1"])
+    await bench.restart()
+    (filed,) = await bench.store.file(delivery(candidate("run-2", firing=alert("run-1"))))
+
+    assert (history.run, history.traces, history.signals) == (ended, (trace,), (told(run),))
+    assert [(step.seq, step.state) for step in history.steps] == [(0, StepState.DONE)]
+    assert (forgotten, await bench.store.get("run-1"), await bench.store.steps("run-1")) == (1, None, [])
+    assert (filed.run_id, filed.reason) == ("run-1", Reason.DUPLICATE)
+    usage = await bench.store.usage(request(await bench.run("run-3")))
+    assert (usage.finishes, len(usage.target_starts)) == ((NOON,), 1)
+
+
+async def test_what_lives_or_ended_lately_is_kept(bench: Bench) -> None:
+    """Nothing that a worker may still need is ever forgotten, whoever asks for it."""
+    await bench.run("live", at=NOON - HOUR)
+    lately = await bench.run("lately", at=NOON - HOUR)
+    await bench.store.save(replace(lately, state=RunState.REFUSED, finished_at=NOON))
+
+    found = await bench.store.ended(NOON, 10)
+
+    assert (list(found), await bench.store.forget(["live", "unknown"])) == ([], 0)
+    assert {run.id for run in await bench.store.list(RunFilter())} == {"live", "lately"}
 
 
 # --- saving ------------------------------------------------------------------------------------------------
@@ -464,8 +763,9 @@ async def test_a_start_counts_in_every_scope_and_takes_the_target(bench: Bench) 
     elsewhere = await bench.store.usage(request(replace(other, rule="other"), "B"))
 
     once = (NOON,)
-    assert seen == unused(rule_starts=once, target_starts=once, global_starts=once, holder="run-1")
-    assert elsewhere == unused(global_starts=once)
+    here = unused(rule_starts=once, target_starts=once, namespace_starts=once, global_starts=once, holder="run-1")
+    assert seen == here
+    assert elsewhere == unused(namespace_starts=once, global_starts=once)
 
 
 async def test_the_judge_sees_what_usage_tells(bench: Bench) -> None:
@@ -559,8 +859,8 @@ async def test_the_lock_lasts_from_start_to_end(bench: Bench) -> None:
 
     free = await bench.store.usage(request(other))
 
-    assert (held.holder, held.last_finished) == ("run-1", None)
-    assert (free.holder, free.last_finished) == (None, NOON + HOUR)
+    assert (held.holder, held.finishes) == ("run-1", ())
+    assert (free.holder, free.finishes) == (None, (NOON + HOUR,))
 
 
 async def test_a_clock_set_back_does_not_shorten_a_cooldown(bench: Bench) -> None:
@@ -570,7 +870,7 @@ async def test_a_clock_set_back_does_not_shorten_a_cooldown(bench: Bench) -> Non
         run = await bench.store.intend(run, intent(run))
         await bench.store.save(replace(run, state=RunState.ESCALATED, finished_at=ended))
 
-    assert (await bench.store.usage(request(await bench.run("run-3")))).last_finished == NOON + HOUR
+    assert (await bench.store.usage(request(await bench.run("run-3")))).finishes == (NOON, NOON + HOUR)
 
 
 async def test_a_run_that_wrote_nothing_is_not_remembered_at_its_target(bench: Bench) -> None:
@@ -579,7 +879,7 @@ async def test_a_run_that_wrote_nothing_is_not_remembered_at_its_target(bench: B
     await bench.store.save(replace(run, state=RunState.REFUSED, finished_at=NOON))
     other = await bench.run("run-2")
 
-    assert (await bench.store.usage(request(other))).last_finished is None
+    assert (await bench.store.usage(request(other))).finishes == ()
 
 
 async def test_concurrent_starts_never_exceed_the_budget(bench: Bench) -> None:
@@ -619,8 +919,8 @@ async def test_a_clock_set_back_refills_nothing(bench: Bench) -> None:
     third = await bench.run("run-3")
     seen = await bench.store.usage(request(third, "B"))
     twice = (NOON, NOON)
-    taken = unused(now=NOON, rule_starts=twice, target_starts=(NOON,), global_starts=twice)
-    assert seen == replace(taken, holder="run-2")
+    taken = unused(rule_starts=twice, target_starts=(NOON,), namespace_starts=twice, global_starts=twice)
+    assert seen == replace(taken, now=NOON, holder="run-2")
 
 
 async def test_freezing_and_arming_are_seen_by_the_judge(bench: Bench) -> None:
@@ -801,8 +1101,8 @@ async def test_a_closed_store_promises_nothing(bench: Bench) -> None:
         bench.store.file(delivery()),
         bench.store.save(run),
         bench.store.get("run-1"),
-        bench.store.claim(NOON, 1),
-        bench.store.next_due(),
+        bench.store.claim(1),
+        bench.store.due_in(),
     ):
         with pytest.raises(StoreUnavailable):
             await call

@@ -79,17 +79,21 @@ class SimTransport:
 class SimCaller:
     """In place of the service's HTTP exchange with a pod."""
 
+    seconds = ENDPOINT_SECONDS
+
     def __init__(self, world: World, life: Life) -> None:
         self._world, self._life = world, life
 
-    async def reply(self, door: Door, call: ReadCall | WriteCall, *, writes: bool) -> Reply:
+    async def reply(
+        self, door: Door, call: ReadCall | WriteCall, *, writes: bool, seconds: float = ENDPOINT_SECONDS
+    ) -> Reply:
         url_of(door, call.path, allow_loopback=False)
         await self._world.hop(self._life)
         body = json.dumps(call.body or {}).encode()
         ask = partial(self._ask, door, call, body)
         if not writes:
             return _reply(*await self._in_time(ask))
-        answered = await send(self._world, self._life, etcd_write(door, call), ask, ENDPOINT_SECONDS)
+        answered = await send(self._world, self._life, etcd_write(door, call), ask, seconds)
         if isinstance(answered, NoAnswer):
             raise AnswerLost(f"{call.path}: {answered}") if answered.sent else Temporary(f"{call.path}: {answered}")
         return _reply(answered[0], answered[1])

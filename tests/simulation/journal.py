@@ -70,10 +70,11 @@ class SimBackups:
 class Journal:
     """The store of one process: counts its transactions, ends the process at the one the scene names, notes commits."""
 
-    WRITES = frozenset({"file", "save", "start", "intend", "settle", "throw"})
+    WRITES = frozenset({"file", "save", "start", "intend", "settle", "signal", "throw"})
 
     def __init__(self, world: World, life: Life, store: MemoryStore) -> None:
         self._world, self._life, self._store = world, life, store
+        self.lease = store.lease
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
@@ -139,6 +140,9 @@ class Journal:
     def _note_settle(self, run: Run, _: Run, record: StepRecord, **words: Any) -> None:
         told = {"state": str(words["state"]), "by_probe": words["by_probe"], "detail": words["detail"]}
         self._world.history.note("outcome", run=run.id, seq=record.seq, attempt=record.attempt, **told)
+
+    def _note_signal(self, told: Any, _: Any) -> None:
+        self._world.history.note("signal", run=told.run_id, name=str(told.name), by=told.by)
 
     def _note_throw(self, _: None, switch: Any) -> None:
         self._world.history.note("switch", name=switch.name, on=switch.on)

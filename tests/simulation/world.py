@@ -134,7 +134,7 @@ class World:
             access=access,
             guards=seams.guards(guards.discover()),
             tell=lambda _: None,
-            bounds=Bounds(Limit(10, timedelta(hours=1)), PROTECTED),
+            bounds=Bounds(Limit(10, timedelta(hours=1)), Limit(5, timedelta(hours=1)), PROTECTED),
         )
         self.worker = Worker(desk, complain=self._complain)
         self._dispatcher = Dispatcher([self.rule], ids=self.ids, protected=PROTECTED, clock=self.clock)

@@ -10,17 +10,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from remediator.model.ledger import Delivery, Filed, RunFilter, StartRequest, Switch, Trace, Usage
+from remediator.model.ledger import (
+    AuditNote,
+    AuditRecord,
+    Claimed,
+    Delivery,
+    Filed,
+    History,
+    Renewed,
+    RunFilter,
+    Signal,
+    StartRequest,
+    Switch,
+    Trace,
+    Usage,
+)
 from remediator.model.runs import Run, StepRecord, StepState
 from remediator.model.seams import Clock
 from remediator.model.verdicts import Verdict
 from remediator.store import rulings
-from remediator.store.claims import Claims
-from remediator.store.sqlite import filing, journal, reading
+from remediator.store.sqlite import claiming, filing, forgetting, journal, reading, trail
 from remediator.store.sqlite.opening import OpenJournal, open_journal
 from remediator.store.sqlite.readers import Readers
 from remediator.store.sqlite.writer import QUEUE_LIMIT, Told, Writer, unavailable
@@ -29,12 +42,15 @@ from remediator.store.sqlite.writer import QUEUE_LIMIT, Told, Writer, unavailabl
 class SQLiteStore:
     """The run journal of one process. Made by `open`."""
 
+    lease: timedelta | None = None
+
     def __init__(self, clock: Clock, opened: OpenJournal, readers: Readers, writer: Writer) -> None:
         self._clock = clock
         self._opened = opened
         self._readers = readers
         self._writer = writer
-        self._claims = Claims()
+        self._held: set[str] = set()
+        """In memory on purpose: a journal has one process, so a restart gives every claim back."""
         self._claiming = asyncio.Lock()
         self._closing: asyncio.Future[None] | None = None
         self.damaged: dict[str, str] = {}
@@ -57,27 +73,45 @@ class SQLiteStore:
 
     async def file(self, delivery: Delivery) -> Sequence[Filed]:
         body = filing.keep(delivery.body)
-        return await self._writer.do(lambda db: filing.file_delivery(db, delivery, body))
+        return await self._writer.do(lambda db: filing.file_delivery(db, delivery, body, self._clock.now()))
 
     # --- who has which run ---------------------------------------------------------------------------------
 
-    async def claim(self, now: datetime, limit: int) -> Sequence[Run]:
+    async def claim(self, limit: int) -> Sequence[Claimed]:
         if limit <= 0:
             return ()
         async with self._claiming:
-            self._claims.look()
-            most = limit + len(self._claims)
-            found, damage = await self._readers.ask(lambda db: reading.due(db, now, most))
+            held = frozenset(self._held)
+            now = self._clock.now()
+            claimed, damaged = await self._writer.do(lambda db: claiming.claim(db, now, held, limit))
             # No await from here on: who is cancelled while waiting has claimed nothing.
-            self.damaged |= {run_id: why for run_id, why in damage.items() if self._claims.set_aside(run_id)}
-            return self._claims.take(found, limit)
+            self._held.update(entry.run.id for entry in claimed)
+            self._set_aside(damaged)
+            return claimed
+
+    def _set_aside(self, damaged: Iterable[str]) -> None:
+        """A run that cannot be read is nobody's until the next start."""
+        for run_id in damaged:
+            self._held.add(run_id)
+            self.damaged[run_id] = f"run {run_id} of the journal cannot be read: restore it from a backup"
+
+    async def renew(self) -> Renewed:
+        """A journal of one process has no leases to renew; what was cancelled is news all the same."""
+        held = frozenset(self._held)
+        return Renewed(held, await self._readers.ask(lambda db: reading.cancelled(db, held)))
 
     async def release(self, run_id: str) -> None:
-        self._claims.give_up(run_id)
+        if run_id not in self._held or run_id in self.damaged:
+            return
+        try:
+            await self._writer.do(lambda db: claiming.give_back(db, run_id))
+        finally:
+            self._held.discard(run_id)
 
-    async def next_due(self) -> datetime | None:
-        claimed = self._claims.ids()
-        return await self._readers.ask(lambda db: reading.next_due(db, claimed, len(claimed) + 1))
+    async def due_in(self) -> timedelta | None:
+        held = frozenset(self._held)
+        due = await self._readers.ask(lambda db: reading.next_due(db, held, len(held) + 1))
+        return None if due is None else due - self._clock.now()
 
     # --- one run's transactions ----------------------------------------------------------------------------
 
@@ -90,13 +124,13 @@ class SQLiteStore:
 
     def _give_up_saved(self, run_id: str, saved: asyncio.Future[Run]) -> None:
         if not saved.cancelled() and saved.exception() is None:
-            self._claims.give_up(run_id)
+            self._held.discard(run_id)
 
     async def start(self, request: StartRequest, judge: Callable[[Usage], Verdict]) -> Verdict:
         return await self._writer.do(lambda db: journal.start(db, request, judge, self._clock.now()))
 
     async def intend(self, run: Run, record: StepRecord) -> Run:
-        return await self._writer.do(lambda db: journal.intend(db, run, record))
+        return await self._writer.do(lambda db: journal.intend(db, run, record, self._clock.now()))
 
     async def settle(
         self,
@@ -110,7 +144,10 @@ class SQLiteStore:
         at: datetime,
     ) -> Run:
         outcome = rulings.outcome_of(record, state=state, by_probe=by_probe, changed=changed, detail=detail, at=at)
-        return await self._writer.do(lambda db: journal.settle(db, run, outcome))
+        return await self._writer.do(lambda db: journal.settle(db, run, outcome, self._clock.now()))
+
+    async def signal(self, signal: Signal) -> Signal:
+        return await self._writer.do(lambda db: journal.signal(db, signal, self._clock.now()))
 
     # --- questions -----------------------------------------------------------------------------------------
 
@@ -128,13 +165,16 @@ class SQLiteStore:
     async def traces(self, run_id: str) -> Sequence[Trace]:
         return await self._readers.ask(lambda db: reading.traces(db, run_id))
 
+    async def signals(self, run_id: str) -> Sequence[Signal]:
+        return await self._readers.ask(lambda db: reading.signals(db, run_id))
+
     async def usage(self, request: StartRequest) -> Usage:
         return await self._readers.ask(lambda db: reading.usage(db, request, self._clock.now()))
 
     # --- switches and housekeeping -------------------------------------------------------------------------
 
     async def throw(self, switch: Switch) -> None:
-        await self._writer.do(lambda db: journal.throw(db, switch))
+        await self._writer.do(lambda db: journal.throw(db, switch, self._clock.now()))
 
     async def switch(self, name: str) -> Switch | None:
         return await self._readers.ask(lambda db: reading.switch(db, name))
@@ -143,7 +183,24 @@ class SQLiteStore:
         return await self._readers.ask(reading.switches)
 
     async def prune(self, deliveries_before: datetime) -> int:
-        return await self._writer.do(lambda db: filing.prune(db, deliveries_before))
+        return await self._writer.do(lambda db: forgetting.prune(db, deliveries_before))
+
+    async def ended(self, before: datetime, limit: int) -> Sequence[History]:
+        return await self._readers.ask(lambda db: reading.ended(db, before, limit))
+
+    async def forget(self, run_ids: Sequence[str]) -> int:
+        return await self._writer.do(lambda db: forgetting.forget(db, run_ids, self._clock.now()))
+
+    # --- the audit trail -----------------------------------------------------------------------------------
+
+    async def note(self, note: AuditNote) -> None:
+        await self._writer.do(lambda db: trail.record(db, note, self._clock.now()))
+
+    async def audit_head(self) -> AuditRecord | None:
+        return await self._readers.ask(reading.audit_head)
+
+    async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
+        return await self._readers.ask(lambda db: reading.audit(db, after, limit))
 
     async def close(self) -> None:
         """Carry out what was asked, put everything into the one file, let the next process in. Twice is once."""

@@ -1,5 +1,5 @@
 """
-Deliveries in the journal: admit candidates, note resolutions, forget old bodies.
+Deliveries in the journal: admit candidates, note resolutions.
 
 In: a connection inside a transaction. Everything is set-based, so ten thousand alerts cost little more than one.
 """
@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 from remediator.model.ledger import Candidate, Delivery, Filed
 from remediator.model.runs import RunState
+from remediator.store import auditing
 from remediator.store.rows import encode, moment, new_run_text, plain
 from remediator.store.rulings import CaseKey, admit, case_key
+from remediator.store.sqlite.trail import record
 
 WORTH_PACKING = 4096
 """Bytes; a page of the journal holds less anyway."""
@@ -38,24 +40,15 @@ def keep(body: bytes) -> KeptBody:
     return KeptBody(is_packed, zlib.compress(body, level=1) if is_packed else body)
 
 
-def file_delivery(db: sqlite3.Connection, delivery: Delivery, body: KeptBody) -> Sequence[Filed]:
+def file_delivery(db: sqlite3.Connection, delivery: Delivery, body: KeptBody, now: datetime) -> Sequence[Filed]:
     number = _keep_delivery(db, delivery, body)
     keys = [case_key(candidate) for candidate in delivery.candidates]
     known, over = _known_and_over(db, keys)
     filed, admitted = admit(delivery, known, over)
     _insert(db, admitted, number, delivery.received_at)
     _note_resolutions(db, delivery)
+    record(db, auditing.of_delivery(delivery, filed), now)
     return filed
-
-
-def prune(db: sqlite3.Connection, before: datetime) -> int:
-    """A delivery that made a run stays as long as the run lives."""
-    deleted = db.execute(
-        "DELETE FROM deliveries WHERE received_at < ? AND NOT EXISTS"
-        " (SELECT 1 FROM runs WHERE runs.delivery = deliveries.id AND runs.is_live = 1)",
-        (moment(before),),
-    )
-    return deleted.rowcount
 
 
 def _keep_delivery(db: sqlite3.Connection, delivery: Delivery, body: KeptBody) -> int | None:
@@ -70,6 +63,10 @@ _KNOWN = """
     SELECT json_group_array(json_array(asked.key, runs.id)) FROM json_each(?1) AS asked CROSS JOIN runs
     ON runs.episode = json_extract(asked.value, '$[1]') AND runs.rule = json_extract(asked.value, '$[0]')
 """
+_PAST = """
+    SELECT json_group_array(json_array(asked.key, past_cases.run_id)) FROM json_each(?1) AS asked CROSS JOIN past_cases
+    ON past_cases.episode = json_extract(asked.value, '$[1]') AND past_cases.rule = json_extract(asked.value, '$[0]')
+"""
 _OVER = """
     SELECT json_group_array(asked.key) FROM json_each(?1) AS asked CROSS JOIN resolutions
     ON resolutions.episode = json_extract(asked.value, '$[1]')
@@ -81,8 +78,9 @@ def _known_and_over(db: sqlite3.Connection, keys: Sequence[CaseKey]) -> tuple[di
     if not keys:
         return {}, set()
     asked = encode([(plain(rule), plain(episode)) for rule, episode in keys])
-    known, over = db.execute(f"SELECT ({_KNOWN}), ({_OVER})", (asked,)).fetchone()
-    return {keys[index]: run_id for index, run_id in json.loads(known)}, {keys[index][1] for index in json.loads(over)}
+    known, past, over = db.execute(f"SELECT ({_KNOWN}), ({_PAST}), ({_OVER})", (asked,)).fetchone()
+    had = {keys[index]: run_id for found in (past, known) for index, run_id in json.loads(found)}
+    return had, {keys[index][1] for index in json.loads(over)}
 
 
 def _insert(db: sqlite3.Connection, admitted: Sequence[Candidate], delivery: int | None, at: datetime) -> None:
@@ -117,3 +115,8 @@ def _note_resolutions(db: sqlite3.Connection, delivery: Delivery) -> None:
         return
     db.executemany("INSERT INTO resolutions (at, episode) VALUES (?, ?) ON CONFLICT DO NOTHING", over)
     db.executemany("UPDATE runs SET resolved_at = ? WHERE episode = ? AND resolved_at IS NULL", over)
+    # A question about an alert that is over is withdrawn, and at once.
+    db.executemany(
+        f"UPDATE runs SET due_at = min(due_at, ?) WHERE episode = ? AND state = '{RunState.AWAITING_APPROVAL}'",  # noqa: S608
+        over,
+    )

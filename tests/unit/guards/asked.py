@@ -14,7 +14,7 @@ from remediator.model.verdicts import Verdict
 from tests.unit.model.made import NOW, TARGET, make_run
 
 HOUR = timedelta(hours=1)
-USAGE = Usage(NOW, (), (), (), None, None, frozen=False, armed=True)
+USAGE = Usage(NOW, (), (), (), (), (), None, frozen=False, armed=True)
 FACTS = Facts(
     now=NOW,
     run=make_run(),
@@ -24,6 +24,7 @@ FACTS = Facts(
     cooldown=timedelta(minutes=30),
     per_rule=Limit(3, HOUR),
     per_target=Limit(1, 6 * HOUR),
+    per_namespace=Limit(5, HOUR),
     per_service=Limit(10, HOUR),
     protected_namespaces=("kube-*", "remediator"),
     own=(),
@@ -35,6 +36,7 @@ FACTS = Facts(
     usage=USAGE,
     evidence_age=timedelta(seconds=1),
     evidence_max_age=timedelta(seconds=10),
+    cancelled="",
 )
 
 

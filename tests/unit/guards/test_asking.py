@@ -42,7 +42,7 @@ def test_every_guard_module_is_found():
     files = {p.stem for p in Path(guards.__file__).parent.glob("*.py")} - {"__init__"}
 
     assert [g.name for g in guards.discover()] == sorted(files)
-    assert len(files) == 10
+    assert len(files) == 11
 
 
 def test_the_allowing_facts_are_allowed_by_all():

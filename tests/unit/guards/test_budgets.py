@@ -44,8 +44,8 @@ def test_a_lowered_limit_waits_until_enough_starts_have_left():
     assert verdict == Hold(ago(20) + HOUR, Reason.RATE_LIMITED, "this rule has started 5 runs in 1:00:00, of 2")
 
 
-def test_the_longest_wait_of_the_three_scopes_binds():
-    """Rule, target and service each hold; the one that ends last is the verdict."""
+def test_the_longest_wait_of_all_scopes_binds():
+    """Rule, target, namespace and service each hold; the one that ends last is the verdict."""
     verdict = ask(
         "limits",
         usage_rule_starts=(ago(59), ago(58), ago(57)),
@@ -58,13 +58,15 @@ def test_the_longest_wait_of_the_three_scopes_binds():
 
 
 @pytest.mark.parametrize(
-    ("scope", "what"), [("rule", "this rule"), ("target", "this target"), ("global", "the service")]
+    ("scope", "what"),
+    [("rule", "this rule"), ("target", "this target"), ("namespace", "this namespace"), ("global", "the service")],
 )
 def test_each_scope_is_counted_by_itself(scope, what):
-    """A full scope holds although the two others are empty."""
+    """A full scope holds although the others are empty."""
     one = Limit(1, HOUR)
 
-    verdict = ask("limits", per_rule=one, per_target=one, per_service=one, **{f"usage_{scope}_starts": (ago(1),)})
+    limits = {"per_rule": one, "per_target": one, "per_namespace": one, "per_service": one}
+    verdict = ask("limits", **limits, **{f"usage_{scope}_starts": (ago(1),)})
 
     assert verdict == Hold(ago(1) + HOUR, Reason.RATE_LIMITED, f"{what} has started 1 runs in 1:00:00, of 1")
 
@@ -74,7 +76,7 @@ def test_a_run_that_has_started_has_paid_already():
     assert ask("limits", usage_target_starts=(ago(1),), run_started_at=ago(1)) == Allow()
 
 
-@pytest.mark.parametrize("scope", ["per_rule", "per_target", "per_service"])
+@pytest.mark.parametrize("scope", ["per_rule", "per_target", "per_namespace", "per_service"])
 def test_a_limit_of_none_is_a_refusal(scope):
     """No start will ever leave room: waiting would be for ever."""
     verdict = ask("limits", **{scope: Limit(0, HOUR)})
@@ -142,14 +144,14 @@ def test_a_target_that_was_never_remediated_is_not_cooling_down():
 @pytest.mark.parametrize("minutes", [30, 30.5, 6000])
 def test_a_cooldown_is_over_at_its_last_moment(minutes):
     """Exactly the cooldown later is late enough."""
-    assert ask("cooldown", usage_last_finished=ago(minutes)) == Allow()
+    assert ask("cooldown", usage_finishes=(ago(minutes),)) == Allow()
 
 
 def test_a_cooldown_holds_until_it_is_over():
     """One microsecond before its end still waits."""
     last = NOW - timedelta(minutes=30) + timedelta(microseconds=1)
 
-    assert ask("cooldown", usage_last_finished=last) == Hold(
+    assert ask("cooldown", usage_finishes=(last,)) == Hold(
         last + timedelta(minutes=30),
         Reason.COOLING_DOWN,
         "StatefulSet milvus/my-release-etcd was remediated at 11:30:00",
@@ -158,17 +160,17 @@ def test_a_cooldown_holds_until_it_is_over():
 
 def test_a_finish_in_the_future_holds():
     """A clock that was set back does not end a cooldown early."""
-    assert isinstance(ask("cooldown", usage_last_finished=ago(-10)), Hold)
+    assert isinstance(ask("cooldown", usage_finishes=(ago(-10),)), Hold)
 
 
 def test_a_started_run_is_not_held_by_a_cooldown():
     """A run that is at work was let in; holding it half-way would leave half a cure."""
-    assert ask("cooldown", usage_last_finished=ago(1), run_started_at=ago(2)) == Allow()
+    assert ask("cooldown", usage_finishes=(ago(1),), run_started_at=ago(2)) == Allow()
 
 
 def test_no_cooldown_is_no_wait():
     """A rule may choose zero."""
-    assert ask("cooldown", usage_last_finished=NOW, cooldown=timedelta(0)) == Allow()
+    assert ask("cooldown", usage_finishes=(NOW,), cooldown=timedelta(0)) == Allow()
 
 
 # --- exclusive ---------------------------------------------------------------------------------------------
@@ -186,3 +188,31 @@ def test_another_run_on_the_target_is_waited_for(started_at):
     assert ask("exclusive", usage_holder="run-2", run_started_at=started_at) == Hold(
         NOW + timedelta(seconds=15), Reason.TARGET_BUSY, "run-2 is at work on StatefulSet milvus/my-release-etcd"
     )
+
+
+@pytest.mark.parametrize(("times", "minutes"), [(1, 30), (2, 60), (3, 120), (4, 240), (6, 960), (7, 1440), (40, 1440)])
+def test_each_remediation_within_a_day_doubles_the_cooldown(times, minutes):
+    """Half an hour grows to a day and no further; the last moment still holds, the next one does not."""
+    finishes = tuple(ago(n / 1000) for n in reversed(range(times)))
+
+    held = ask("cooldown", usage_finishes=finishes, usage_now=NOW + timedelta(minutes=minutes, microseconds=-1))
+
+    assert isinstance(held, Hold)
+    assert held.until == NOW + timedelta(minutes=minutes)
+    assert ask("cooldown", usage_finishes=finishes, usage_now=held.until) == Allow()
+
+
+def test_a_cooldown_longer_than_a_day_is_kept():
+    """What a rule itself asks for is never shortened."""
+    verdict = ask("cooldown", usage_finishes=(ago(1), NOW), cooldown=timedelta(days=3))
+
+    assert isinstance(verdict, Hold)
+    assert verdict.until == NOW + timedelta(days=3)
+
+
+def test_a_cancelled_run_is_refused():
+    """Whatever the other guards say, and with the name of who wanted it."""
+    assert ask("cancelled", cancelled="alice cancelled it: drill") == Refuse(
+        Reason.CANCELLED, "alice cancelled it: drill"
+    )
+    assert ask("cancelled") == Allow()

@@ -36,7 +36,7 @@ def test_every_other_move_raises_and_names_state_and_event(touched):
 
 def test_events_that_promise_nothing_was_written_are_illegal_after_a_write():
     """A run that has written is never refused, handed over as untouched, or withdrawn."""
-    assert {RunEvent.REFUSED, RunEvent.ASKED, RunEvent.WITHDRAWN} == UNTOUCHED_ONLY
+    assert {RunEvent.REFUSED, RunEvent.ASKED, RunEvent.DENIED, RunEvent.WITHDRAWN} == UNTOUCHED_ONLY
     for state, event in itertools.product(RunState, UNTOUCHED_ONLY):
         with pytest.raises(IllegalMove, match="has written"):
             move(state, event, touched=True)
@@ -91,8 +91,8 @@ def test_success_is_only_ever_reached_by_verifying():
     ]
 
 
-def test_only_pending_and_running_can_end_untouched():
+def test_only_a_run_that_has_not_verified_can_end_untouched():
     """Refused and cancelled promise that nothing was written."""
     ways = {before for (before, _), after in TRANSITIONS.items() if after in (RunState.REFUSED, RunState.CANCELLED)}
 
-    assert ways == {RunState.PENDING, RunState.RUNNING}
+    assert ways == {RunState.PENDING, RunState.AWAITING_APPROVAL, RunState.RUNNING}

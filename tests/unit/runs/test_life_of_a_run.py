@@ -56,10 +56,10 @@ async def test_a_disarmed_rule_diagnoses_and_plans_and_writes_nothing(world: Run
 
 @pytest.mark.parametrize(
     ("mode", "state", "reason"),
-    [(Mode.OBSERVE, RunState.REFUSED, "observe_only"), (Mode.APPROVE, RunState.ESCALATED, "approval_needed")],
+    [(Mode.OBSERVE, RunState.REFUSED, "observe_only"), (Mode.APPROVE, RunState.ESCALATED, "approval_expired")],
 )
 async def test_a_mode_that_is_not_auto_never_writes(world: RunWorld, mode: Mode, state: RunState, reason: str) -> None:
-    """observe reports, approve hands the plan to a person."""
+    """observe reports, approve waits for a person, and without an answer tells one."""
     world.change_rule(mode=mode)
     run_id = await world.alert()
 
@@ -188,7 +188,7 @@ async def test_a_plan_that_asks_is_never_carried_out_by_itself(world: RunWorld) 
 
     await world.turn_the_crank()
 
-    assert await world.end_of(run_id) == (RunState.ESCALATED, "approval_needed")
+    assert await world.end_of(run_id) == (RunState.ESCALATED, "approval_expired")
     assert world.writes == 0
 
 

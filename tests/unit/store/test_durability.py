@@ -349,9 +349,9 @@ async def test_a_changed_byte_in_a_run_is_found(path: Path, change: str) -> None
         db.execute(f"UPDATE runs SET body = {change} WHERE id = 'run-1'")
     store = await opened(path)
     try:
-        assert [run.id for run in await store.claim(NOON, 5)] == ["run-2"]
+        assert [entry.run.id for entry in await store.claim(5)] == ["run-2"]
         assert [run.id for run in await store.list(RunFilter())] == ["run-2"]
-        assert await store.next_due() is None
+        assert await store.due_in() is None
         assert list(store.damaged) == ["run-1"]
         assert "checksum" in store.damaged["run-1"]
         with pytest.raises(DamagedRecord):

@@ -196,7 +196,7 @@ async def test_a_cancelled_caller_cuts_nothing_in_half(store: SQLiteStore) -> No
 async def test_a_cancelled_save_of_an_ended_run_gives_up_its_claim(store: SQLiteStore) -> None:
     """The claim goes with the commit, so a run that was put on hold comes back to somebody."""
     await store.file(delivery("run-1"))
-    (run,) = await store.claim(NOON, 1)
+    (run,) = [entry.run for entry in await store.claim(1)]
     async with Plug(store):
         held = Run(**{**vars(run), "state": RunState.HELD})
         call = asyncio.create_task(store.save(held))
@@ -205,18 +205,18 @@ async def test_a_cancelled_save_of_an_ended_run_gives_up_its_claim(store: SQLite
     await asyncio.gather(call, return_exceptions=True)
     await store.file(delivery("run-2"))
 
-    assert [r.id for r in await store.claim(NOON, 5)] == ["run-1", "run-2"]
+    assert [entry.run.id for entry in await store.claim(5)] == ["run-1", "run-2"]
 
 
 async def test_a_cancelled_claim_has_claimed_nothing(store: SQLiteStore) -> None:
     """Runs that nobody was handed are free for the next worker."""
     await store.file(delivery("run-1"))
-    call = asyncio.create_task(store.claim(NOON, 1))
+    call = asyncio.create_task(store.claim(1))
     await asyncio.sleep(0)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
 
-    assert [r.id for r in await store.claim(NOON, 1)] == ["run-1"]
+    assert [entry.run.id for entry in await store.claim(1)] == ["run-1"]
 
 
 async def test_closing_carries_out_what_was_asked(tmp_path: Path) -> None:

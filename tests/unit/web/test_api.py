@@ -125,7 +125,7 @@ TARGET = ObjectRef(POD, "etcd-0", "shop", "uid-1")
 async def with_a_run(store: MemoryStore) -> None:
     """A run that was held, with a diagnosis, a plan and a step in its journal."""
     await store.file(Delivery(NOW, b"{}", "am", (Candidate("run-a", "etcd-collapse", "rev1", ALERT),)))
-    (run,) = await store.claim(NOW, 1)
+    (run,) = [entry.run for entry in await store.claim(1)]
     step = Step(1, "kubernetes.delete_pod", TARGET, {"a": 1}, Effect.IDEMPOTENT, HOUR, "why", (Change("p", "x", "y"),))
     evidence = Evidence("etcd.removed", "is it removed?", Answer.YES, "seen")
     run = replace(
@@ -250,7 +250,7 @@ async def test_arming_is_what_the_store_asks_for(office: Office) -> None:
     await office.post("/api/v1/rules/etcd-collapse/arm", WHO)
     await office.post("/api/v1/freeze", WHO)
     limit = Limit(1, HOUR)
-    usage = await office.store.usage(StartRequest(run, TARGET.key, limit, limit, limit))
+    usage = await office.store.usage(StartRequest(run, TARGET.key, "data", limit, limit, limit, limit))
     assert (usage.armed, usage.frozen) == (True, True)
 
 
