@@ -22,8 +22,9 @@ import aiohttp
 from remediator.terminal.operator import Operator
 from tests.benchmarks.bodies import NAMESPACE, notification
 from tests.benchmarks.cluster import TOKEN
-from tests.benchmarks.processes import ROOT, free_port, listening, running
+from tests.benchmarks.processes import ROOT, listening, running
 from tests.benchmarks.sender import PATH
+from tests.ports import free_port
 
 RATE = 20.0
 RULE: Mapping[str, Any] = {

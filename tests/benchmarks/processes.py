@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import secrets
 import socket
 import sys
@@ -25,22 +24,11 @@ import yaml
 
 from tests.benchmarks.bodies import NAMESPACE
 from tests.benchmarks.sender import Load, argument
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 30.0
 """Seconds a process may take to listen, or to end."""
-
-
-def free_port() -> int:
-    """A port below the range that the kernel hands out by itself, so that nobody gets it meanwhile."""
-    while True:
-        port = random.randint(20_000, 32_000)
-        with socket.socket() as found:
-            try:
-                found.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 IDLE_SECONDS = 5.0

@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -27,6 +26,7 @@ from remediator.clocks import FastClock, new_id
 from remediator.practice import etcd_client
 from remediator.practice.cluster import PracticeCluster
 from remediator.practice.scenarios import PREFIX, Scenario, load, play
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SCENARIO = load(ROOT / "rules" / "etcd" / "tests" / "etcd-member-removed.yaml")
@@ -35,19 +35,6 @@ SPEED = 4.0
 """The nodes' clock only: back-off and readiness pass faster. etcd, Alertmanager and the service keep real time."""
 SERVICE_READY, RUN_ENDS = 30.0, 300.0
 WRITES = {"create", "update", "patch", "delete"}
-
-
-def free_port() -> int:
-    """A port below 32768 that nobody listens on: a higher one may be an outgoing connection's."""
-    for _ in range(200):
-        port = 20_000 + secrets.randbelow(12_000)
-        with socket.socket() as attempt:
-            try:
-                attempt.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port between 20000 and 32000")
 
 
 class Rig:

@@ -18,7 +18,8 @@ from remediator.settings import Webhook as Limits
 from remediator.settings import WebhookAuth
 from remediator.web.public import public_application
 from tests.fakes.fake_clock import FakeClock
-from tests.unit.receiver.webhook_door import TOKEN, Desk, Door, free_port, sort_by_severity
+from tests.ports import free_port
+from tests.unit.receiver.webhook_door import TOKEN, Desk, Door, sort_by_severity
 
 MakeDoor = Callable[..., Awaitable[Door]]
 

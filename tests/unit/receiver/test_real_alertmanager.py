@@ -13,7 +13,8 @@ from aiohttp import ClientConnectionError, ClientSession
 from remediator.credentials import Credentials
 from remediator.model.errors import StoreUnavailable
 from remediator.receiver.notices import RequestAnswered
-from tests.unit.receiver.webhook_door import TOKEN, Door, free_port
+from tests.ports import free_port
+from tests.unit.receiver.webhook_door import TOKEN, Door
 
 MakeDoor = Callable[..., Awaitable[Door]]
 CONFIG = """

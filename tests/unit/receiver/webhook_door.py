@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,20 +122,6 @@ def capture(name: str) -> bytes:
     """The body of a recorded request, as Alertmanager sent it."""
     recorded = json.loads((CAPTURES / f"{name}.json").read_text("utf-8"))
     return str(recorded["request"]["raw_body"]).encode("utf-8")
-
-
-def free_port() -> int:
-    """A port that is free and that no outgoing connection can hold."""
-    for port in range(21000 + os.getpid() % 5000, 32000):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                continue
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port below 32000")
 
 
 ALL_BODIES = sorted(path.stem for path in CAPTURES.glob("*.json"))
