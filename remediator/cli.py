@@ -133,9 +133,15 @@ def _service_options(command: Any) -> Any:
     return url(token(command))
 
 
+def _why_and_who(command: Any) -> Any:
+    why = click.option("--why", required=True, help="kept with the record")
+    by = click.option("--by", default=getpass.getuser, help="who you are; your login name by default")
+    return why(by(command))
+
+
 @cli.group()
 def runs() -> None:
-    """Look at runs, through the service's API."""
+    """Look at runs and answer them, through the service's API."""
 
 
 @runs.command("list")
@@ -162,11 +168,73 @@ def runs_show(run_id: str, url: str, token_file: Path, output: str) -> None:
     from remediator.terminal.operator import Operator
     from remediator.terminal.page import whole_run
 
-    answer = asyncio.run(Operator(url, token_file).get(f"/api/v1/runs/{quote(run_id, safe='')}", []))
+    answer = asyncio.run(Operator(url, token_file).get(_run_path(run_id), []))
     if output == "table":
         click.echo(whole_run(answer))
     else:
         _print(answer, output, [])
+
+
+@runs.command("cancel")
+@click.argument("run_id")
+@_why_and_who
+@_service_options
+def runs_cancel(run_id: str, url: str, token_file: Path, why: str, by: str) -> None:
+    """End a run before its next step; what was sent already is answered and written down."""
+    from remediator.terminal.operator import Operator
+
+    told = asyncio.run(Operator(url, token_file).post(f"{_run_path(run_id)}/cancel", {"by": by, "why": why}))
+    click.echo(f"{run_id}: {'cancelled' if told['is_yours'] else 'was already cancelled by ' + told['by']}")
+
+
+def _plan_option(command: Any) -> Any:
+    return click.option("--plan", default="", help="the digest of the plan you have read; without it you are asked")(
+        command
+    )
+
+
+@runs.command("approve")
+@click.argument("run_id")
+@_plan_option
+@_why_and_who
+@_service_options
+def runs_approve(run_id: str, plan: str, url: str, token_file: Path, why: str, by: str) -> None:
+    """Say yes to the plan of a run that waits for an answer."""
+    _answer(run_id, "approve", plan, url, token_file, why, by)
+
+
+@runs.command("deny")
+@click.argument("run_id")
+@_plan_option
+@_why_and_who
+@_service_options
+def runs_deny(run_id: str, plan: str, url: str, token_file: Path, why: str, by: str) -> None:
+    """Say no to the plan of a run that waits for an answer."""
+    _answer(run_id, "deny", plan, url, token_file, why, by)
+
+
+def _answer(run_id: str, name: str, plan: str, url: str, token_file: Path, why: str, by: str) -> None:
+    """An answer is bound to the plan that was read: the one named, or the one shown now."""
+    from remediator.terminal.operator import Operator
+    from remediator.terminal.page import whole_run
+
+    operator = Operator(url, token_file)
+    run = asyncio.run(operator.get(_run_path(run_id), []))
+    digest = (run.get("plan") or {}).get("digest", "")
+    if plan and not (len(plan) >= 8 and digest.startswith(plan)):
+        raise click.ClickException(
+            f"the plan of {run_id} is {digest[:16] or 'not made'}, not {plan[:16]}; read it again"
+        )
+    if not plan:
+        click.echo(whole_run(run))
+        click.confirm(f"\n{name} this plan?", abort=True)
+    told = asyncio.run(operator.post(f"{_run_path(run_id)}/{name}", {"by": by, "why": why, "plan": digest}))
+    done = {"approve": "approved", "deny": "denied"}[name]
+    click.echo(f"{run_id}: {done if told['is_yours'] else f'was already {done} by ' + told['by']}")
+
+
+def _run_path(run_id: str) -> str:
+    return f"/api/v1/runs/{quote(run_id, safe='')}"
 
 
 def _switch(path: str, url: str, token_file: Path, why: str, by: str, said: str) -> None:
@@ -174,12 +242,6 @@ def _switch(path: str, url: str, token_file: Path, why: str, by: str, said: str)
 
     asyncio.run(Operator(url, token_file).post(path, {"by": by, "why": why}))
     click.echo(said)
-
-
-def _why_and_who(command: Any) -> Any:
-    why = click.option("--why", required=True, help="kept with the record")
-    by = click.option("--by", default=getpass.getuser, help="who you are; your login name by default")
-    return why(by(command))
 
 
 @cli.command()

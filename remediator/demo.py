@@ -153,8 +153,9 @@ async def rehearse_in(
             await _send(url, (folder / SENDER).read_text(), notification(scenario, clock))
             run = await _until_ended(running, clock)
             steps, traces = await running.store.steps(run.id), await running.store.traces(run.id)
+            page = whole_run_json(run, steps, traces, await running.store.signals(run.id))
             count = len(await running.store.list(RunFilter(limit=1000)))
-        return Rehearsed(run, whole_run_json(run, steps, traces), writes_of(cluster), count, clock.monotonic() - began)
+        return Rehearsed(run, page, writes_of(cluster), count, clock.monotonic() - began)
 
 
 def notification(scenario: Scenario, clock: FastClock, status: str = "firing") -> dict[str, Any]:

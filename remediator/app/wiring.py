@@ -101,7 +101,7 @@ async def service(
             limits=settings.webhook,
             tell=Ear(metrics, clock),
         )
-        api = Api(settings.operators.credentials(), store, lambda: rules.loaded, clock, ids, log_api)
+        api = Api(settings.operators.credentials(), store, lambda: rules.loaded, clock, ids, log_api, worker.wake)
         await stack.enter_async_context(_running(running, worker, recorder, clock))
         await stack.enter_async_context(_listening(settings, running, webhook, api))
         structlog.get_logger().info(

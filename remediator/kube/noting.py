@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from remediator.kube.answers import plain
 from remediator.model.reports import Planned, Report, StepReported, Transitioned
 from remediator.model.runs import RunEvent, RunState, StepState
-from remediator.model.verdicts import Reason
 
 NOTE_BYTES = 1024
 
@@ -42,6 +41,8 @@ def _moved(report: Transitioned) -> Note | None:
     run, reason = report.run, report.reason
     why = f"{reason or 'no reason given'}: {report.detail}" if report.detail else str(reason or report.event)
     text = f"rule {run.rule}, run {run.id}: {why}"
+    if run.state is RunState.AWAITING_APPROVAL:
+        return _note("RemediationAwaitingApproval", "Ask", text)
     if report.event is RunEvent.ALLOWED:
         return _note("RemediationStarted", "Remediate", f"rule {run.rule}, run {run.id}: started")
     if run.state is RunState.SUCCEEDED:
@@ -54,8 +55,6 @@ def _moved(report: Transitioned) -> Note | None:
 
 
 def _escalated(report: Transitioned, text: str) -> Note:
-    if report.reason is Reason.APPROVAL_NEEDED:
-        return _note("RemediationAwaitingApproval", "Escalate", text)
     if report.run.touched or report.before is RunState.VERIFYING:
         return _note("RemediationFailed", "Escalate", text, is_warning=True)
     return _note("RemediationEscalated", "Escalate", text, is_warning=True)

@@ -29,6 +29,8 @@ def _page(run: Mapping[str, Any], paint: Paint, width: int) -> Iterator[str]:
         yield from ["", paint("Plan", "head"), *plan_lines(run["plan"], paint, width)]
     if run.get("steps"):
         yield from ["", paint("Journal", "head"), *_journal(run["steps"], paint, width)]
+    if run.get("signals"):
+        yield from ["", paint("Told", "head"), *_told(run["signals"], width)]
     if run.get("traces"):
         yield from ["", paint("History", "head"), *_history(run["traces"], width)]
 
@@ -93,6 +95,12 @@ def _journal(steps: Sequence[Mapping[str, Any]], paint: Paint, width: int) -> It
         yield f"  {step['started_at'][11:19]}  {step['seq'] + 1:>2}. {step['verb']}  {state}{seen}"
         if step["detail"]:
             yield from wrap(step["detail"], width, "              ", "              ")
+
+
+def _told(signals: Sequence[Mapping[str, str]], width: int) -> Iterator[str]:
+    for signal in signals:
+        said = f"{signal['name']} by {signal['by']}: {signal['why']}"
+        yield from wrap(said, width, f"  {signal['at'][11:19]}  ", "            ")
 
 
 def _history(traces: Sequence[Mapping[str, str]], width: int) -> Iterator[str]:

@@ -15,13 +15,13 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from remediator.credentials import Credentials, Entry
-from remediator.model.errors import StoreUnavailable
-from remediator.model.ledger import FREEZE, RunFilter, Switch, Trace, arm_switch
+from remediator.model.errors import IllegalMove, LostRun, StoreUnavailable
+from remediator.model.ledger import FREEZE, RunFilter, Signal, SignalName, Switch, Trace, arm_switch
 from remediator.model.rules import Rule
-from remediator.model.runs import Run, StepRecord
+from remediator.model.runs import Run, RunState, StepRecord
 from remediator.model.seams import Clock, Ids
 from remediator.web.asking import Unanswerable, did_you_mean, read_change, read_filter
-from remediator.web.rendering import rule_json, run_json, switch_json, whole_run_json
+from remediator.web.rendering import rule_json, run_json, signal_json, switch_json, whole_run_json
 from remediator.web.routes import ROUTES, Permission, Route
 
 COME_AGAIN = {"Retry-After": "5"}
@@ -36,6 +36,8 @@ class Ledger(Protocol):
     async def list(self, which: RunFilter) -> Sequence[Run]: ...
     async def steps(self, run_id: str) -> Sequence[StepRecord]: ...
     async def traces(self, run_id: str) -> Sequence[Trace]: ...
+    async def signals(self, run_id: str) -> Sequence[Signal]: ...
+    async def signal(self, signal: Signal) -> Signal: ...
     async def throw(self, switch: Switch) -> None: ...
     async def switches(self) -> Sequence[Switch]: ...
 
@@ -62,12 +64,17 @@ class Api:
     clock: Clock
     ids: Ids
     tell: Callable[[ApiAnswered], None]
+    told: Callable[[], None] = lambda: None
+    """Called when a run was told something: it may be due now."""
 
     def routes(self) -> list[web.RouteDef]:
         """Exactly the table's."""
         answers: dict[str, Answer] = {
             "list_runs": self._list_runs,
             "show_run": self._show_run,
+            "cancel": self._cancel,
+            "approve": self._approve,
+            "deny": self._deny,
             "list_rules": self._list_rules,
             "list_switches": self._list_switches,
             "freeze": self._freeze,
@@ -107,11 +114,16 @@ class Api:
         return {"runs": [run_json(run) for run in await self.store.list(read_filter(request))]}
 
     async def _show_run(self, request: web.Request) -> Any:
+        run = await self._known_run(request)
+        steps, traces = await self.store.steps(run.id), await self.store.traces(run.id)
+        return whole_run_json(run, steps, traces, await self.store.signals(run.id))
+
+    async def _known_run(self, request: web.Request) -> Run:
         run_id = request.match_info["id"]
         run = await self.store.get(run_id)
         if run is None:
             raise Unanswerable(404, f"there is no run {run_id[:64]!r}")
-        return whole_run_json(run, await self.store.steps(run.id), await self.store.traces(run.id))
+        return run
 
     async def _list_rules(self, _: web.Request) -> Any:
         on = {switch.name for switch in await self.store.switches() if switch.on}
@@ -119,6 +131,43 @@ class Api:
 
     async def _list_switches(self, _: web.Request) -> Any:
         return {"switches": [switch_json(switch) for switch in await self.store.switches()]}
+
+    # --- telling a run -------------------------------------------------------------------------------------
+
+    async def _cancel(self, request: web.Request) -> Any:
+        run = await self._known_run(request)
+        change = await read_change(request)
+        return await self._signal(Signal(run.id, SignalName.CANCEL, "", change.by, change.why, self.clock.now()))
+
+    async def _approve(self, request: web.Request) -> Any:
+        return await self._answer(request, SignalName.APPROVE)
+
+    async def _deny(self, request: web.Request) -> Any:
+        return await self._answer(request, SignalName.DENY)
+
+    async def _answer(self, request: web.Request, name: SignalName) -> Any:
+        """A yes or a no, to exactly the plan that the caller has read."""
+        run = await self._known_run(request)
+        change = await read_change(request, about_a_plan=True)
+        if run.state is not RunState.AWAITING_APPROVAL or run.plan is None:
+            raise Unanswerable(409, f"run {run.id} is {run.state}; it does not wait for an answer")
+        if change.plan != run.plan.digest:
+            raise Unanswerable(409, f"the plan of run {run.id} is another by now ({run.plan.digest}); read it again")
+        for told in await self.store.signals(run.id):
+            if told.name is SignalName.DENY and told.digest == change.plan and name is SignalName.APPROVE:
+                raise Unanswerable(409, f"{told.by} has denied this plan: {told.why}")
+        return await self._signal(Signal(run.id, name, change.plan, change.by, change.why, self.clock.now()))
+
+    async def _signal(self, signal: Signal) -> Any:
+        """The first of its kind, which is the caller's own or that of somebody who was faster."""
+        try:
+            first = await self.store.signal(signal)
+        except LostRun as problem:
+            raise Unanswerable(404, str(problem)) from problem
+        except IllegalMove as problem:
+            raise Unanswerable(409, str(problem)) from problem
+        self.told()
+        return {**signal_json(first), "is_yours": first == signal}
 
     # --- changing ------------------------------------------------------------------------------------------
 

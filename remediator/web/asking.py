@@ -21,7 +21,7 @@ from remediator.model.runs import RunState
 
 MOST_RUNS = 1000
 BODY_SECONDS = 10.0
-LONGEST = {"by": 200, "why": 2000}
+LONGEST = {"by": 200, "why": 2000, "plan": 64}
 
 
 class Unanswerable(Exception):
@@ -40,6 +40,8 @@ class Change:
 
     by: str
     why: str
+    plan: str = ""
+    """Digest of the plan that is approved or denied."""
 
 
 def read_filter(request: web.Request) -> RunFilter:
@@ -60,8 +62,10 @@ def _state(word: str) -> RunState:
         raise Unanswerable(400, f"there is no state {word[:64]!r}; there are {', '.join(RunState)}") from None
 
 
-async def read_change(request: web.Request, *, seconds: float = BODY_SECONDS) -> Change:
-    """The body `{"by": ..., "why": ...}`. Raises Unanswerable."""
+async def read_change(request: web.Request, *, about_a_plan: bool = False, seconds: float = BODY_SECONDS) -> Change:
+    """The body `{"by": ..., "why": ...}`, and `"plan"` where the change is about one. Raises Unanswerable."""
+    wanted = {"by", "why", *(["plan"] if about_a_plan else [])}
+    form = ", ".join(f'"{name}": "..."' for name in ("by", "why", "plan") if name in wanted)
     try:
         async with asyncio.timeout(seconds):
             body = await request.read()
@@ -71,10 +75,10 @@ async def read_change(request: web.Request, *, seconds: float = BODY_SECONDS) ->
     except (web.RequestPayloadError, ConnectionError) as problem:
         raise Unanswerable(400, "the body breaks off") from problem
     except (ValueError, RecursionError) as problem:
-        raise Unanswerable(400, 'the body must be JSON: {"by": "who", "why": "the reason"}') from problem
-    if not isinstance(told, dict) or told.keys() != {"by", "why"}:
-        raise Unanswerable(400, 'the body must be {"by": "who", "why": "the reason"}, both and nothing else')
-    return Change(_text(told, "by"), _text(told, "why"))
+        raise Unanswerable(400, f"the body must be JSON: {{{form}}}") from problem
+    if not isinstance(told, dict) or told.keys() != wanted:
+        raise Unanswerable(400, f"the body must be {{{form}}}, all of it and nothing else")
+    return Change(*(_text(told, name) for name in ("by", "why", "plan") if name in wanted))
 
 
 def _text(told: Mapping[str, Any], name: str) -> str:

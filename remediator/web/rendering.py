@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from remediator.model.ledger import Switch, Trace
+from remediator.model.ledger import Signal, Switch, Trace
 from remediator.model.rules import Limit, Rule
 from remediator.model.runs import Run, StepRecord
 
@@ -38,7 +38,9 @@ def run_json(run: Run) -> dict[str, Any]:
     }
 
 
-def whole_run_json(run: Run, steps: Sequence[StepRecord], traces: Sequence[Trace]) -> dict[str, Any]:
+def whole_run_json(
+    run: Run, steps: Sequence[StepRecord], traces: Sequence[Trace], signals: Sequence[Signal]
+) -> dict[str, Any]:
     """A run with all that is known of it: what was seen, what is planned, what was done, and its history."""
     return {
         **run_json(run),
@@ -49,6 +51,7 @@ def whole_run_json(run: Run, steps: Sequence[StepRecord], traces: Sequence[Trace
         "plan": {**run.plan.as_json(), "digest": run.plan.digest} if run.plan else None,
         "steps": [_step_json(step) for step in steps],
         "traces": [_trace_json(trace) for trace in traces],
+        "signals": [signal_json(signal) for signal in signals],
     }
 
 
@@ -74,6 +77,17 @@ def rule_json(rule: Rule, *, armed: bool) -> dict[str, Any]:
 
 def switch_json(switch: Switch) -> dict[str, Any]:
     return {"name": switch.name, "on": switch.on, "by": switch.by, "why": switch.why, "at": _time(switch.at)}
+
+
+def signal_json(signal: Signal) -> dict[str, Any]:
+    return {
+        "run": signal.run_id,
+        "name": str(signal.name),
+        "plan": signal.digest,
+        "by": signal.by,
+        "why": signal.why,
+        "at": _time(signal.at),
+    }
 
 
 def _step_json(step: StepRecord) -> dict[str, Any]:

@@ -24,6 +24,9 @@ PREFIX = "/api/v1"
 ROUTES = (
     Route("GET", PREFIX + "/runs", "read", "list_runs"),
     Route("GET", PREFIX + "/runs/{id}", "read", "show_run"),
+    Route("POST", PREFIX + "/runs/{id}/cancel", "change", "cancel"),
+    Route("POST", PREFIX + "/runs/{id}/approve", "change", "approve"),
+    Route("POST", PREFIX + "/runs/{id}/deny", "change", "deny"),
     Route("GET", PREFIX + "/rules", "read", "list_rules"),
     Route("GET", PREFIX + "/switches", "read", "list_switches"),
     Route("POST", PREFIX + "/freeze", "change", "freeze"),

@@ -8,7 +8,8 @@ next process on the same journal.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from remediator.model.runs import Run, RunState
 from remediator.model.seams import ReadAccess, WriteAccess
 from remediator.model.verdicts import Permit
 from remediator.runs.desk import Bounds, Desk
-from remediator.runs.worker import drive
+from remediator.runs.worker import Worker, drive
 from remediator.store.memory import MemoryStore
 from tests.fakes.fake_clock import FakeClock
 from tests.fakes.fake_cluster import FakeCluster
@@ -173,6 +174,24 @@ class RunWorld:
                 return
             self.clock.advance(max(0.0, due.total_seconds()))
         raise AssertionError("the runs never came to an end")
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """A real worker, in this process, until the end of the block; it must not have complained."""
+        complaints: list[str] = []
+        worker = Worker(self.desk, complain=lambda what, error: complaints.append(f"{what}: {error}"))
+        working = asyncio.create_task(worker.run())
+        try:
+            yield
+        finally:
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+        assert complaints == []
+
+    async def until_ended(self, *run_ids: str) -> None:
+        async with asyncio.timeout(10):
+            while not all([(await self.run(run_id)).state.is_final for run_id in run_ids]):
+                await asyncio.sleep(0)
 
     def restart(self) -> None:
         """The next process on the same journal."""

@@ -89,7 +89,11 @@ _S, _E = RunState, RunEvent
         (StepReported(RUN, STEP, 1, StepState.DONE, "removed", at=AT), "RemediationStepDone", "Normal"),
         (moved(_E.CURED, _S.SUCCEEDED, _S.VERIFYING, Reason.CURED, touched=True), "RemediationSucceeded", "Normal"),
         (moved(_E.REFUSED, _S.REFUSED, _S.PENDING, Reason.QUORUM_LOST), "RemediationRefused", "Normal"),
-        (moved(_E.ASKED, _S.ESCALATED, _S.PENDING, Reason.APPROVAL_NEEDED), "RemediationAwaitingApproval", "Normal"),
+        (
+            moved(_E.ASKED, _S.AWAITING_APPROVAL, _S.PENDING, Reason.APPROVAL_NEEDED),
+            "RemediationAwaitingApproval",
+            "Normal",
+        ),
         (moved(_E.GAVE_UP, _S.ESCALATED, _S.PENDING, Reason.WAITED_TOO_LONG), "RemediationEscalated", "Warning"),
         (
             moved(_E.STOPPED, _S.ESCALATED, _S.RUNNING, Reason.STEP_FAILED, touched=True),

@@ -104,7 +104,7 @@ def test_what_is_cut_ends_in_an_ellipsis(text, shown):
 
 
 def page(run: Any, steps: Any = (), traces: Any = (), **more: Any) -> str:
-    return whole_run({**whole_run_json(run, list(steps), list(traces)), **more}, width=80)
+    return whole_run({**whole_run_json(run, list(steps), list(traces), ()), **more}, width=80)
 
 
 @pytest.mark.parametrize("state", sorted(RunState))

@@ -354,3 +354,95 @@ async def test_metrics_are_the_handler_that_was_given(operations: Any) -> None:
     client, _ = operations
     answer = await client.get("/metrics")
     assert (answer.status, await answer.text()) == (200, "remediator_frozen 0\n")
+
+
+# --- telling a run -----------------------------------------------------------------------------------------
+
+
+async def waiting_run(office: Office) -> tuple[str, str]:
+    """A run that waits for an answer, and the digest of its plan."""
+    alert = Alert(AlertStatus.FIRING, {"alertname": "EtcdDown"}, {}, "2026-11-20T11:00:00Z", "")
+    await office.store.file(Delivery(NOW, b"{}", "am", (Candidate("run-1", "heal", "rev1", alert),)))
+    run = await office.store.get("run-1")
+    assert run is not None
+    step = Step(0, "pod.delete", TARGET, {}, Effect.DESTRUCTIVE, HOUR, "it is stuck")
+    plan = Plan("heal", "rev1", TARGET, "delete it", (step,))
+    await office.store.save(replace(run, state=RunState.AWAITING_APPROVAL, plan=plan, due_at=NOW + HOUR))
+    return run.id, plan.digest
+
+
+@pytest.mark.parametrize("name", ["approve", "deny"])
+async def test_an_answer_is_stored_with_who_and_why_and_for_which_plan(office: Office, name: str) -> None:
+    """The run is due at once, and its page tells what it was told."""
+    run_id, digest = await waiting_run(office)
+
+    status, told = await office.post(f"/api/v1/runs/{run_id}/{name}", {**WHO, "plan": digest})
+
+    signal = {"run": run_id, "name": name, "plan": digest, **WHO, "at": NOW.isoformat()}
+    assert (status, told) == (200, {**signal, "is_yours": True})
+    assert (await office.get(f"/api/v1/runs/{run_id}"))[1]["signals"] == [signal]
+    assert [entry.run.id for entry in await office.store.claim(1)] == [run_id]
+
+
+async def test_the_second_answer_hears_of_the_first(office: Office) -> None:
+    """Who was faster is named; nothing is changed."""
+    run_id, digest = await waiting_run(office)
+    await office.post(f"/api/v1/runs/{run_id}/approve", {**WHO, "plan": digest})
+
+    status, told = await office.post(f"/api/v1/runs/{run_id}/approve", {"by": "bob", "why": "me too", "plan": digest})
+
+    assert (status, told["by"], told["is_yours"]) == (200, "ada", False)
+
+
+async def test_a_yes_after_a_no_is_refused_and_a_no_after_a_yes_is_kept(office: Office) -> None:
+    """Deny wins for as long as nothing has begun."""
+    run_id, digest = await waiting_run(office)
+    path = f"/api/v1/runs/{run_id}"
+
+    first, _ = await office.post(f"{path}/approve", {**WHO, "plan": digest})
+    second, _ = await office.post(f"{path}/deny", {**WHO, "by": "bob", "plan": digest})
+    third, told = await office.post(f"{path}/approve", {**WHO, "by": "eve", "plan": digest})
+
+    assert (first, second, third) == (200, 200, 409)
+    assert told["error"] == "bob has denied this plan: maintenance of rack 7"
+
+
+async def test_an_answer_to_another_plan_is_refused(office: Office) -> None:
+    """Who answers must have read the plan that is there."""
+    run_id, digest = await waiting_run(office)
+
+    status, told = await office.post(f"/api/v1/runs/{run_id}/approve", {**WHO, "plan": "0" * 64})
+
+    assert status == 409
+    assert digest in told["error"]
+    assert await office.store.signals(run_id) == ()
+
+
+async def test_only_a_run_that_waits_is_answered_and_only_a_live_one_cancelled(office: Office) -> None:
+    """A run in another state does not wait; one that has ended can no longer be told anything."""
+    run_id, digest = await waiting_run(office)
+    run = await office.store.get(run_id)
+    assert run is not None
+    await office.store.save(replace(run, state=RunState.PENDING))
+    approved, why = await office.post(f"/api/v1/runs/{run_id}/approve", {**WHO, "plan": digest})
+    cancelled, told = await office.post(f"/api/v1/runs/{run_id}/cancel", WHO)
+    run = await office.store.get(run_id)
+    assert run is not None
+    await office.store.save(replace(run, state=RunState.CANCELLED))
+    late, _ = await office.post(f"/api/v1/runs/{run_id}/cancel", {**WHO, "by": "bob"})
+    unknown, _ = await office.post("/api/v1/runs/run-9/cancel", WHO)
+
+    assert (approved, cancelled, late, unknown) == (409, 200, 409, 404)
+    assert "does not wait for an answer" in why["error"]
+    assert (told["name"], told["plan"], told["is_yours"]) == ("cancel", "", True)
+
+
+@pytest.mark.parametrize("body", [WHO, {**WHO, "plan": ""}, {**WHO, "plan": "x" * 65}, {**WHO, "plan": 7}])
+async def test_an_answer_must_name_the_plan(office: Office, body: Any) -> None:
+    """A yes to nothing in particular is no yes."""
+    run_id, _ = await waiting_run(office)
+
+    status, _ = await office.post(f"/api/v1/runs/{run_id}/approve", body)
+
+    assert status == 400
+    assert await office.store.signals(run_id) == ()
