@@ -9,8 +9,8 @@ real one would lose. Several workers may share one ledger, as replicas share a d
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from remediator.model.errors import StoreUnavailable
 from remediator.model.ledger import (
@@ -24,7 +24,6 @@ from remediator.model.ledger import (
     Renewed,
     RunFilter,
     Signal,
-    SignalName,
     StartRequest,
     Switch,
     Trace,
@@ -35,37 +34,9 @@ from remediator.model.runs import Run, RunState, StepRecord, StepState
 from remediator.model.seams import Clock
 from remediator.model.verdicts import Allow, Verdict
 from remediator.store import auditing, rulings
-from remediator.store.rows import moment, run_from, run_text, step_from, step_text
-
-StepKey = tuple[str, int, int]
-
-
-@dataclass
-class Ledger:
-    """All that a real journal would have on disk."""
-
-    deliveries: dict[int, Delivery] = field(default_factory=dict)
-    next_delivery: int = 1
-    runs: dict[str, Run] = field(default_factory=dict)
-    """In the order they were filed."""
-    made_by: dict[str, int] = field(default_factory=dict)
-    cases: dict[rulings.CaseKey, str] = field(default_factory=dict)
-    resolutions: dict[str, datetime] = field(default_factory=dict)
-    steps: dict[StepKey, StepRecord] = field(default_factory=dict)
-    traces: dict[str, list[Trace]] = field(default_factory=dict)
-    starts: dict[str, list[tuple[datetime, str]]] = field(default_factory=dict)
-    """When, and which run."""
-    locks: dict[str, str] = field(default_factory=dict)
-    finishes: dict[str, list[datetime]] = field(default_factory=dict)
-    switches: list[Switch] = field(default_factory=list)
-    signals: dict[str, list[Signal]] = field(default_factory=dict)
-    tries: dict[str, int] = field(default_factory=dict)
-    leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
-    """Whose a run is, and until when."""
-    audit: list[AuditRecord] = field(default_factory=list)
-
-
-FOR_EVER = datetime.max.replace(tzinfo=UTC)
+from remediator.store.memory.claiming import Claims
+from remediator.store.memory.ledger import Ledger
+from remediator.store.rows import run_from, run_text, step_from, step_text
 
 
 class MemoryStore:
@@ -78,12 +49,13 @@ class MemoryStore:
         self._clock = clock
         self._ledger = ledger or Ledger()
         self._worker = worker
+        self._claims = Claims(self._ledger, worker, lease)
         self._is_open = True
 
     def after_restart(self) -> MemoryStore:
         """The store as the next process finds it: the same facts, no claims of its own. This one is closed."""
         self._is_open = False
-        self._ledger.leases = {id_: held for id_, held in self._ledger.leases.items() if held[0] != self._worker}
+        self._claims.give_up_all()
         return MemoryStore(self._clock, self._ledger, worker=self._worker, lease=self.lease)
 
     def beside(self, worker: str) -> MemoryStore:
@@ -96,8 +68,7 @@ class MemoryStore:
         return self._ledger
 
     def _record(self, note: AuditNote) -> None:
-        chain = self._ledger.audit
-        chain.append(auditing.chained(chain[-1] if chain else None, moment(self._clock.now()), note))
+        self._ledger.record(note, self._clock.now())
 
     async def file(self, delivery: Delivery) -> Sequence[Filed]:
         ledger = self._open_ledger()
@@ -134,55 +105,20 @@ class MemoryStore:
     # --- who has which run ---------------------------------------------------------------------------------
 
     async def claim(self, limit: int) -> Sequence[Claimed]:
-        ledger, now = self._open_ledger(), self._clock.now()
-        due = [run for run in ledger.runs.values() if not run.state.is_final and run.due_at <= now]
-        free = [run for run in sorted(due, key=lambda run: run.created_at) if not self._is_held(run.id, now)]
-        waiting = ((run.id, ledger.tries.get(run.id, 0)) for run in free)
-        suspect_in_hand = any(ledger.tries.get(run_id, 0) > 1 for run_id in self._mine(now))
-        chosen = rulings.choose(waiting, limit, suspect_in_hand=suspect_in_hand)
-        return [self._claim(ledger, run_id, now) for run_id in chosen]
-
-    def _claim(self, ledger: Ledger, run_id: str, now: datetime) -> Claimed:
-        run = replace(ledger.runs[run_id], version=ledger.runs[run_id].version + 1)
-        ledger.runs[run_id] = run
-        ledger.tries[run_id] = ledger.tries.get(run_id, 0) + 1
-        ledger.leases[run_id] = (self._worker, self._lease_end(now))
-        return Claimed(run, ledger.tries[run_id])
-
-    def _lease_end(self, now: datetime) -> datetime:
-        return now + self.lease if self.lease else FOR_EVER
-
-    def _is_held(self, run_id: str, now: datetime) -> bool:
-        held = self._ledger.leases.get(run_id)
-        return held is not None and held[1] > now
-
-    def _mine(self, now: datetime) -> list[str]:
-        return [id_ for id_, (worker, until) in self._ledger.leases.items() if worker == self._worker and until > now]
+        self._open_ledger()
+        return self._claims.claim(self._clock.now(), limit)
 
     async def renew(self) -> Renewed:
-        ledger, now = self._open_ledger(), self._clock.now()
-        mine = self._mine(now)
-        ledger.leases |= {run_id: (self._worker, self._lease_end(now)) for run_id in mine}
-        cancelled = [
-            run_id for run_id in mine if any(s.name is SignalName.CANCEL for s in ledger.signals.get(run_id, ()))
-        ]
-        return Renewed(frozenset(mine), frozenset(cancelled))
+        self._open_ledger()
+        return self._claims.renew(self._clock.now())
 
     async def release(self, run_id: str) -> None:
-        ledger = self._open_ledger()
-        if ledger.leases.get(run_id, ("", None))[0] == self._worker:
-            self._give_up(ledger, run_id)
-
-    @staticmethod
-    def _give_up(ledger: Ledger, run_id: str) -> None:
-        ledger.leases.pop(run_id, None)
-        ledger.tries.pop(run_id, None)
+        self._open_ledger()
+        self._claims.release(run_id)
 
     async def due_in(self) -> timedelta | None:
-        ledger, now = self._open_ledger(), self._clock.now()
-        live = [run for run in ledger.runs.values() if not run.state.is_final]
-        times = [ledger.leases[run.id][1] if self._is_held(run.id, now) else run.due_at for run in live]
-        return min((at - now for at in times if at is not FOR_EVER), default=None)
+        self._open_ledger()
+        return self._claims.due_in(self._clock.now())
 
     # --- one run's transactions ----------------------------------------------------------------------------
 
@@ -190,7 +126,7 @@ class MemoryStore:
         ledger = self._open_ledger()
         stored = rulings.check_version(run, ledger.runs.get(run.id))
         after = rulings.saved(run, stored)
-        if rulings.wakes(after, self._told(ledger, run.id)):
+        if rulings.wakes(after, ledger.told(run.id)):
             after = replace(after, due_at=min(after.due_at, self._clock.now()))
         ledger.runs[run.id] = _as_stored(after)
         if trace is not None:
@@ -199,15 +135,11 @@ class MemoryStore:
         if after.state.is_final and not stored.state.is_final:
             self._let_go(ledger, after)
         if rulings.gives_up_claim(after):
-            self._give_up(ledger, run.id)
+            self._claims.give_up(run.id)
         return after
 
-    @staticmethod
-    def _told(ledger: Ledger, run_id: str) -> list[tuple[SignalName, str]]:
-        return [(signal.name, signal.digest) for signal in ledger.signals.get(run_id, ())]
-
     def _let_go(self, ledger: Ledger, run: Run) -> None:
-        key = ledger_lock(ledger, run.id) or (run.target.key if run.target else None)
+        key = ledger.locked_by(run.id) or (run.target.key if run.target else None)
         ledger.locks = {target: holder for target, holder in ledger.locks.items() if holder != run.id}
         if run.touched and key is not None:
             ledger.finishes.setdefault(key, []).append(run.finished_at or self._clock.now())
@@ -215,7 +147,7 @@ class MemoryStore:
     async def start(self, request: StartRequest, judge: Callable[[Usage], Verdict]) -> Verdict:
         ledger = self._open_ledger()
         stored = rulings.check_version(request.run, ledger.runs.get(request.run.id))
-        if rulings.has_started(request, stored, ledger_lock(ledger, stored.id)):
+        if rulings.has_started(request, stored, ledger.locked_by(stored.id)):
             return Allow()
         usage = await self.usage(request)
         verdict = judge(usage)
@@ -270,7 +202,7 @@ class MemoryStore:
         if earlier:
             return earlier[0]
         told.append(signal)
-        if rulings.wakes(run, self._told(ledger, run.id)):
+        if rulings.wakes(run, ledger.told(run.id)):
             ledger.runs[run.id] = replace(run, due_at=min(run.due_at, self._clock.now()))
         self._record(auditing.of_signal(signal))
         return signal
@@ -376,11 +308,6 @@ class MemoryStore:
 
     async def close(self) -> None:
         self._is_open = False
-
-
-def ledger_lock(ledger: Ledger, run_id: str) -> str | None:
-    """The target whose lock this run has."""
-    return next((target for target, holder in ledger.locks.items() if holder == run_id), None)
 
 
 def _ended_at(run: Run) -> datetime:
