@@ -130,11 +130,14 @@ async def _promote(etcd: SimulatedEtcd, cluster: EtcdCluster, asked: Body) -> An
 
 
 def _database(cluster: EtcdCluster) -> bytes:
-    """The keys as a file of whole pages."""
+    """The keys as a file of whole pages, which is the same for as long as the revision is."""
+    if cluster.file[0] == cluster.revision:
+        return cluster.file[1]
     rows = {base64.b64encode(k).decode(): [base64.b64encode(e.value).decode(), e.modified] for k, e in _rows(cluster)}
     text = json.dumps({"revision": cluster.revision, "keys": rows}).encode()
     pages = max(-(-len(text) // PAGE), 5)
-    return text.ljust(pages * PAGE, b"\0")
+    cluster.file = cluster.revision, text.ljust(pages * PAGE, b"\0")
+    return cluster.file[1]
 
 
 def _rows(cluster: EtcdCluster) -> list[tuple[bytes, Any]]:

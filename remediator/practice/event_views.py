@@ -40,6 +40,16 @@ def as_seen(resource: ResourceType, stored: Mapping[str, Any]) -> dict[str, Any]
     return {**_renamed(stored, _NEW_NAMES), "apiVersion": EVENT.api_version, "kind": EVENT.kind}
 
 
+def view(resource: ResourceType, stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """As `as_seen`, for one who only reads: what is stored itself, where it is stored as it is seen."""
+    return stored if resource != EVENT else as_seen(resource, stored)
+
+
+def stored(resource: ResourceType, seen: dict[str, Any]) -> dict[str, Any]:
+    """As `as_stored`, for a manifest that nobody else holds."""
+    return seen if resource != EVENT else as_stored(resource, seen)
+
+
 def complaints(resource: ResourceType, stored: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is wrong with an event, as fields and sentences."""
     found = list(_namespace_complaints(stored))

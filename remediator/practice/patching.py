@@ -1,8 +1,8 @@
 """
 Apply JSON merge patches (RFC 7386), JSON patches (RFC 6902) and, by their own module, strategic ones.
 
-In: a document and a patch. Out: a new document; the old one is never touched. A patch that does not fit raises the
-answer the real server gives.
+In: a document and a patch. Out: a new document; the old one is never touched, and the new one may share with it what
+the patch does not name. A patch that does not fit raises the answer the real server gives.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def merged(document: Any, patch: Any) -> Any:
             result.pop(key, None)
         else:
             result[key] = merged(result.get(key), value)
-    return copied(result)
+    return result
 
 
 def json_patched(document: Mapping[str, Any], operations: Any) -> dict[str, Any]:

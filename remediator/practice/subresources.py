@@ -36,7 +36,7 @@ def no_previous_log(container: str, pod: str) -> ApiError:
 
 def log_text(api: ApiServer, logs: LogSource, request: Request) -> str:
     at = request.address
-    pod = api.get(POD, at.namespace, at.name)
+    pod = api.look(POD, at.namespace, at.name)
     container = _container(pod, request.query.get("container", ""))
     tail, limit = request.number("tailLines"), request.number("limitBytes")
     if (tail is not None and tail < 0) or (limit is not None and limit < 1):
@@ -51,7 +51,7 @@ def log_text(api: ApiServer, logs: LogSource, request: Request) -> str:
 def evict(api: ApiServer, clock: Clock, request: Request) -> dict[str, Any]:
     """Delete a pod unless its disruption budget says no (429)."""
     at, body = request.address, request.document()
-    pod = api.get(POD, at.namespace, at.name)
+    pod = api.look(POD, at.namespace, at.name)
     check_shape(body)
     if (body.get("metadata") or {}).get("name", at.name) != at.name:
         raise bad_request("name in URL does not match name in Eviction object")
@@ -90,7 +90,7 @@ def scale_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def rescale(api: ApiServer, resource: ResourceType, request: Request, kind: str) -> dict[str, Any]:
     """Write the replica count through a Scale: replaced (`kind` empty) or patched."""
     at = request.address
-    live = api.get(resource, at.namespace, at.name)
+    live = api.look(resource, at.namespace, at.name)
     scale = patched(scale_of(live), request.json(), kind) if kind else request.document()
     check_shape(scale)
     meta, spec = scale.get("metadata") or {}, scale.get("spec") or {}
@@ -126,7 +126,7 @@ def _container(pod: Mapping[str, Any], asked: str) -> str:
 def _spend_budget(api: ApiServer, clock: Clock, pod: Mapping[str, Any], *, dry_run: bool) -> None:
     meta = pod["metadata"]
     labels = meta.get("labels") or {}
-    budgets = api.list(DISRUPTION_BUDGET, meta["namespace"])
+    budgets = api.look_at(DISRUPTION_BUDGET, meta["namespace"])
     governing = [b for b in budgets if matches(b["spec"].get("selector"), labels)]
     if not governing:
         return

@@ -9,7 +9,6 @@ in which nothing can ever happen again, or in which time no longer moves, raises
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextvars
 import heapq
 import random
@@ -46,41 +45,48 @@ LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("life", defau
 """Whose task is running: one process of the service, or (None) the world around it."""
 
 
-class _Timers:
-    """Stands where a selector would: waiting is leaping."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def select(self, timeout: float | None) -> list[Any]:
-        self._loop.leap(timeout)
-        return []
-
-
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Time is virtual; the ready queue is dealt from the seed."""
+    """Time is virtual; what is ready at one moment is dealt from the seed."""
+
+    _ready: list[asyncio.Handle]
+    _scheduled: list[tuple[float, int, asyncio.TimerHandle]]
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self._selector = _Timers(self)
-        self._clock_resolution = 1e-9
+        self._ready, self._scheduled = [], []
         self._now = 0.0
         self._turns = 0
+        self._timers = 0
         self._deal = random.Random(f"order {seed}")
         self.world_context = contextvars.copy_context()
         """In which the world's own tasks run, whoever caused them."""
 
+    def deal_anew(self, seed: int) -> None:
+        """From now on, the order is that of another seed."""
+        self._deal = random.Random(f"order {seed}")
+
     def time(self) -> float:
         return self._now
 
-    def leap(self, timeout: float | None) -> None:
-        if timeout is None:
-            raise Stuck("every task waits and no timer is set")
-        self._turns = 0 if timeout > 0 else self._turns + 1
-        if self._turns > SPINNING:
-            raise Stuck(f"time stands still at {self._now:.3f}: something runs in circles")
-        if timeout > 0:
-            self._now = max(self._now, self._scheduled[0].when())
+    # --- what is called by asyncio, without what a loop with sockets and threads must look after ---------------
+
+    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(
+        self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._timers += 1
+        heapq.heappush(self._scheduled, (when, self._timers, timer))
+        return timer
+
+    def call_later(
+        self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
     def create_task(
         self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: contextvars.Context | None = None
@@ -95,22 +101,36 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """A task of the world, which no end of the service's process reaches."""
         return self.create_task(coro, name=name, context=self.world_context.copy())
 
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It stays where it is, and is dropped when its time has come."""
+
+    # --- one turn ----------------------------------------------------------------------------------------------
+
     def _run_once(self) -> None:
-        if len(self._ready) > 1:
-            dealt = list(self._ready)
+        timers = self._scheduled
+        # Cancelled timers are dropped first: otherwise the loop would leap to a moment at which nothing happens.
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        self._leap()
+        while timers and timers[0][0] <= self._now:
+            self._ready.append(heapq.heappop(timers)[2])
+        dealt, self._ready = self._ready, []
+        if len(dealt) > 1:
             self._deal.shuffle(dealt)
-            self._ready = collections.deque(dealt)
-        # Cancelled timers are dropped here: otherwise the loop would leap to a moment at which nothing happens.
-        while self._scheduled and self._scheduled[0].cancelled():
-            heapq.heappop(self._scheduled)._scheduled = False
-            self._timer_cancelled_count = max(0, self._timer_cancelled_count - 1)
-        super()._run_once()
+        for handle in dealt:
+            if not handle._cancelled:
+                handle._run()
 
-    def _process_events(self, event_list: list[Any]) -> None:
-        pass
-
-    def _write_to_self(self) -> None:
-        pass
+    def _leap(self) -> None:
+        """To the next timer, when nothing is ready."""
+        if not self._ready and not self._scheduled:
+            raise Stuck("every task waits and no timer is set")
+        if not self._ready and self._scheduled[0][0] > self._now:
+            self._now, self._turns = self._scheduled[0][0], 0
+            return
+        self._turns += 1
+        if self._turns > SPINNING:
+            raise Stuck(f"time stands still at {self._now:.3f}: something runs in circles")
 
 
 class VirtualClock:
@@ -126,7 +146,18 @@ class VirtualClock:
         return BOOTED + self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(max(0.0, seconds))
+        waking = self._loop.create_future()
+        timer = self._loop.call_later(max(0.0, seconds), _wake, waking)
+        try:
+            await waking
+        except asyncio.CancelledError:
+            timer.cancel()
+            raise
+
+
+def _wake(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
 
 
 class CountedIds:

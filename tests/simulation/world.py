@@ -26,6 +26,7 @@ from remediator.model.objects import POD
 from remediator.model.rules import Limit
 from remediator.model.runs import Run
 from remediator.practice.cluster import PracticeCluster
+from remediator.practice.etcd_model import EtcdCluster
 from remediator.practice.etcd_runtime import SimulatedRuntime
 from remediator.practice.routing import Router
 from remediator.receiver.parsing import read_notification
@@ -217,11 +218,9 @@ class World:
 
     def truth(self) -> dict[str, Any]:
         """The cluster as it really is, seen by nobody: pods, claims, volumes, members, keys."""
-        setup, runtime = self.scene.setup, self.cluster.etcd_runtime
-        assert isinstance(runtime, SimulatedRuntime)
-        main = next(iter(runtime.network.clusters.values()))
+        setup, runtime, main = self.scene.setup, self._runtime(), self._main()
         pods = {}
-        for pod in self.cluster.api.list(POD, setup.namespace):
+        for pod in self.cluster.api.look_at(POD, setup.namespace):
             server = runtime.network.servers.get(pod.get("status", {}).get("podIP", ""))
             is_member = server is not None and server.cluster is main and server.member in main.members
             is_voter = is_member and server is not None and not server.is_learner and main.is_connected(server.member)
@@ -239,6 +238,15 @@ class World:
             "wanted_keys": setup.keys,
             "clusters": len({id(s.cluster) for s in runtime.network.servers.values() if s.cluster is not None}),
         }
+
+    def _runtime(self) -> SimulatedRuntime:
+        runtime = self.cluster.etcd_runtime
+        assert isinstance(runtime, SimulatedRuntime)
+        return runtime
+
+    def _main(self) -> EtcdCluster:
+        """The cluster that was founded first, and should be the only one."""
+        return next(iter(self._runtime().network.clusters.values()))
 
     # --- one simulation ------------------------------------------------------------------------------------
 
@@ -276,12 +284,10 @@ class World:
         self.history.note("end", truth=self.truth(), runs=runs, steps=steps)
 
     async def _watch_leader(self) -> None:
-        had = True
+        main, had = self._main(), True
         while True:
-            runtime = self.cluster.etcd_runtime
-            assert isinstance(runtime, SimulatedRuntime)
-            has = bool(next(iter(runtime.network.clusters.values())).leader)
+            has = bool(main.leader)
             if has != had:
                 self.history.note("leader", has=has)
                 had = has
-            await self.clock.sleep(0.5)
+            await main.next_move()
