@@ -90,8 +90,9 @@ class ApiServer:
         self, resource: ResourceType, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> Sequence[Manifest]:
         """As `list`, for one who only reads."""
-        served(resource)
         found = self._objects.all_of(stored_as(resource), namespace)
+        if not found:
+            served(resource)  # a type that is not served has no objects either
         if labels or fields:
             has_labels, has_fields = label_question(labels), field_question(fields, resource.kind)
             found = [stored for stored in found if has_labels(stored) and has_fields(stored)]
@@ -152,7 +153,7 @@ class ApiServer:
         """`kind` is merge, strategic or json; server-side apply is answered 415."""
         live = self._live(resource, namespace, name)
         new = event_views.stored(resource, patched(event_views.view(resource, live), body, kind))
-        check_shape(new)
+        check_shape(new, live)
         meta = new.get("metadata") or {}
         if meta.get("name") != name:
             raise bad_request(
@@ -227,10 +228,9 @@ class ApiServer:
         return event_views.view(asked.resource, self._commit("MODIFIED", asked.resource, new, live))
 
     def _live(self, resource: ResourceType, namespace: str, name: str) -> Manifest:
-        served(resource)
         found = self._objects.find(stored_as(resource), namespace if resource.namespaced else "", name)
         if found is None:
-            raise not_found(resource, name)
+            raise not_found(served(resource).resource, name)
         return found
 
     def _commit(self, change: str, resource: ResourceType, new: Manifest, before: Manifest | None) -> Manifest:

@@ -17,6 +17,7 @@ from typing import Any
 
 from remediator.practice.etcd_model import INVALID_ARGUMENT, UNAVAILABLE, EtcdCluster, EtcdRefusal, Member
 from remediator.practice.etcd_pods import SimulatedEtcd
+from remediator.practice.texts import compact
 
 REQUEST_TIMEOUT = 7.0
 """Five seconds and two elections: how long etcd waits for a leader before it gives up."""
@@ -59,7 +60,7 @@ def _refused(refusal: EtcdRefusal) -> Answer:
 
 
 def _json(found: Body) -> Answer:
-    return 200, JSON_TYPE, json.dumps(found, separators=(",", ":")).encode()
+    return 200, JSON_TYPE, compact(found).encode()
 
 
 def _header(etcd: SimulatedEtcd, cluster: EtcdCluster, *, revision: bool = False) -> Body:

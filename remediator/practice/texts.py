@@ -8,7 +8,7 @@ two stored manifests of a server have the same resourceVersion.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from remediator.model.objects import Manifest, ResourceType
@@ -36,8 +36,8 @@ class Texts:
         return _remembered(self._items, resource, stored, {k: v for k, v in stored.items() if k not in _TYPE})
 
 
-def compact(document: Any) -> str:
-    return json.dumps(document, separators=(",", ":"))
+compact: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
+"""A document as it is sent."""
 
 
 def _remembered(known: dict[tuple[str, str], str], resource: ResourceType, stored: Manifest, shown: Manifest) -> str:

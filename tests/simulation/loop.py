@@ -45,11 +45,39 @@ LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("life", defau
 """Whose task is running: one process of the service, or (None) the world around it."""
 
 
+class Due:
+    """
+    Something that is to be called: what asyncio calls a handle, or a timer when it has a moment.
+
+    Whatever it raises ends the simulation, where an ordinary loop would write it to a log.
+    """
+
+    __slots__ = ("_args", "_callback", "_context", "_when", "is_cancelled")
+
+    def __init__(self, when: float, callback: Any, args: tuple[Any, ...], context: contextvars.Context | None) -> None:
+        self._when, self._callback, self._args = when, callback, args
+        self._context = context if context is not None else contextvars.copy_context()
+        self.is_cancelled = False
+
+    def happen(self) -> None:
+        self._context.run(self._callback, *self._args)
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        self._callback, self._args = None, ()
+
+    def cancelled(self) -> bool:
+        return self.is_cancelled
+
+    def when(self) -> float:
+        return self._when
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """Time is virtual; what is ready at one moment is dealt from the seed."""
 
-    _ready: list[asyncio.Handle]
-    _scheduled: list[tuple[float, int, asyncio.TimerHandle]]
+    _ready: list[Due]
+    _scheduled: list[tuple[float, int, Due]]
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -57,6 +85,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._now = 0.0
         self._turns = 0
         self._timers = 0
+        self.tasks: list[asyncio.Task[Any]] = []
+        """Every task there was."""
         self._deal = random.Random(f"order {seed}")
         self.world_context = contextvars.copy_context()
         """In which the world's own tasks run, whoever caused them."""
@@ -70,22 +100,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # --- what is called by asyncio, without what a loop with sockets and threads must look after ---------------
 
-    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
-        return handle
+    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Due:
+        due = Due(self._now, callback, args, context)
+        self._ready.append(due)
+        return due
 
-    def call_at(
-        self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+    def call_at(self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Due:
+        due = Due(when, callback, args, context)
         self._timers += 1
-        heapq.heappush(self._scheduled, (when, self._timers, timer))
-        return timer
+        heapq.heappush(self._scheduled, (when, self._timers, due))
+        return due
 
-    def call_later(
-        self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
+    def call_later(self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Due:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def create_task(
@@ -93,6 +119,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Task[Any]:
         task = super().create_task(coro, name=name, context=context)
         life = context.get(LIFE) if context is not None else LIFE.get()
+        self.tasks.append(task)
         if life is not None:
             life.tasks.append(task)
         return task
@@ -101,36 +128,33 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """A task of the world, which no end of the service's process reaches."""
         return self.create_task(coro, name=name, context=self.world_context.copy())
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It stays where it is, and is dropped when its time has come."""
-
     # --- one turn ----------------------------------------------------------------------------------------------
 
     def _run_once(self) -> None:
         timers = self._scheduled
         # Cancelled timers are dropped first: otherwise the loop would leap to a moment at which nothing happens.
-        while timers and timers[0][2]._cancelled:
+        while timers and timers[0][2].is_cancelled:
             heapq.heappop(timers)
-        self._leap()
+        self._turns += 1
+        if not self._ready:
+            self._leap()
+        elif self._turns > SPINNING:
+            raise Stuck(f"time stands still at {self._now:.3f}: something runs in circles")
         while timers and timers[0][0] <= self._now:
             self._ready.append(heapq.heappop(timers)[2])
         dealt, self._ready = self._ready, []
         if len(dealt) > 1:
             self._deal.shuffle(dealt)
-        for handle in dealt:
-            if not handle._cancelled:
-                handle._run()
+        for due in dealt:
+            if not due.is_cancelled:
+                due.happen()
 
     def _leap(self) -> None:
-        """To the next timer, when nothing is ready."""
-        if not self._ready and not self._scheduled:
+        """To the next timer."""
+        if not self._scheduled:
             raise Stuck("every task waits and no timer is set")
-        if not self._ready and self._scheduled[0][0] > self._now:
+        if self._scheduled[0][0] > self._now:
             self._now, self._turns = self._scheduled[0][0], 0
-            return
-        self._turns += 1
-        if self._turns > SPINNING:
-            raise Stuck(f"time stands still at {self._now:.3f}: something runs in circles")
 
 
 class VirtualClock:
@@ -176,7 +200,7 @@ def run_in(loop: VirtualLoop, scenario: Coroutine[Any, Any, Any]) -> Any:
     try:
         return loop.run_until_complete(scenario)
     finally:
-        left = [task for task in asyncio.all_tasks(loop) if not task.done()]
+        left = [task for task in loop.tasks if not task.done()]
         for task in left:
             task.cancel()
         if left:

@@ -22,12 +22,13 @@ from remediator.dispatch import Dispatcher
 from remediator.kube.client import KubeClient
 from remediator.kube.requests import Requests
 from remediator.model.ledger import Delivery, Switch
-from remediator.model.objects import POD
+from remediator.model.objects import POD, Manifest
 from remediator.model.rules import Limit
 from remediator.model.runs import Run
 from remediator.practice.cluster import PracticeCluster
 from remediator.practice.etcd_model import EtcdCluster
 from remediator.practice.etcd_runtime import SimulatedRuntime
+from remediator.practice.resources import of_plural
 from remediator.practice.routing import Router
 from remediator.receiver.parsing import read_notification
 from remediator.runs.desk import Bounds, Desk
@@ -75,9 +76,11 @@ class World:
 
     async def hop(self, life: Life) -> None:
         """A little time passes, as between any two machines; a process that has ended never sees the end of it."""
-        await life.go_on()
+        if life.is_over:
+            await life.go_on()
         await self.clock.sleep(self.latency())
-        await life.go_on()
+        if life.is_over:
+            await life.go_on()
 
     def count_write(self) -> int:
         self._writes += 1
@@ -238,6 +241,9 @@ class World:
             "wanted_keys": setup.keys,
             "clusters": len({id(s.cluster) for s in runtime.network.servers.values() if s.cluster is not None}),
         }
+
+    def stored(self, namespace: str | None, plural: str, name: str) -> Manifest:
+        return self.cluster.api.look(of_plural("v1", plural).resource, namespace or "", name)
 
     def _runtime(self) -> SimulatedRuntime:
         runtime = self.cluster.etcd_runtime
