@@ -52,22 +52,26 @@ class Due:
     Whatever it raises ends the simulation, where an ordinary loop would write it to a log.
     """
 
-    __slots__ = ("_args", "_callback", "_context", "_when", "is_cancelled")
+    __slots__ = ("_args", "_callback", "_context", "_is_cancelled", "_when")
 
     def __init__(self, when: float, callback: Any, args: tuple[Any, ...], context: contextvars.Context | None) -> None:
         self._when, self._callback, self._args = when, callback, args
         self._context = context if context is not None else contextvars.copy_context()
-        self.is_cancelled = False
+        self._is_cancelled = False
 
     def happen(self) -> None:
-        self._context.run(self._callback, *self._args)
+        if not self._is_cancelled:
+            self._context.run(self._callback, *self._args)
 
     def cancel(self) -> None:
-        self.is_cancelled = True
+        self._is_cancelled = True
         self._callback, self._args = None, ()
 
     def cancelled(self) -> bool:
-        return self.is_cancelled
+        return self._is_cancelled
+
+    done = cancelled
+    """As of a future: whether nothing comes of it any more."""
 
     def when(self) -> float:
         return self._when
@@ -77,7 +81,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """Time is virtual; what is ready at one moment is dealt from the seed."""
 
     _ready: list[Due]
-    _scheduled: list[tuple[float, int, Due]]
+    _scheduled: list[tuple[float, int, Due | asyncio.Future[None]]]
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -128,12 +132,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """A task of the world, which no end of the service's process reaches."""
         return self.create_task(coro, name=name, context=self.world_context.copy())
 
+    def alarm(self, seconds: float) -> asyncio.Future[None]:
+        """Comes true after so many seconds, with no callback in between."""
+        alarm = self.create_future()
+        self._timers += 1
+        heapq.heappush(self._scheduled, (self._now + max(0.0, seconds), self._timers, alarm))
+        return alarm
+
     # --- one turn ----------------------------------------------------------------------------------------------
 
     def _run_once(self) -> None:
         timers = self._scheduled
         # Cancelled timers are dropped first: otherwise the loop would leap to a moment at which nothing happens.
-        while timers and timers[0][2].is_cancelled:
+        while timers and timers[0][2].done():
             heapq.heappop(timers)
         self._turns += 1
         if not self._ready:
@@ -141,13 +152,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
         elif self._turns > SPINNING:
             raise Stuck(f"time stands still at {self._now:.3f}: something runs in circles")
         while timers and timers[0][0] <= self._now:
-            self._ready.append(heapq.heappop(timers)[2])
+            self._is_due(heapq.heappop(timers)[2])
         dealt, self._ready = self._ready, []
         if len(dealt) > 1:
             self._deal.shuffle(dealt)
         for due in dealt:
-            if not due.is_cancelled:
-                due.happen()
+            due.happen()
+
+    def _is_due(self, due: Due | asyncio.Future[None]) -> None:
+        if isinstance(due, Due):
+            self._ready.append(due)
+        elif not due.done():
+            due.set_result(None)
 
     def _leap(self) -> None:
         """To the next timer."""
@@ -170,18 +186,7 @@ class VirtualClock:
         return BOOTED + self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
-        waking = self._loop.create_future()
-        timer = self._loop.call_later(max(0.0, seconds), _wake, waking)
-        try:
-            await waking
-        except asyncio.CancelledError:
-            timer.cancel()
-            raise
-
-
-def _wake(sleeper: asyncio.Future[None]) -> None:
-    if not sleeper.done():
-        sleeper.set_result(None)
+        await self._loop.alarm(seconds)
 
 
 class CountedIds:

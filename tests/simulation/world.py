@@ -78,7 +78,7 @@ class World:
         """A little time passes, as between any two machines; a process that has ended never sees the end of it."""
         if life.is_over:
             await life.go_on()
-        await self.clock.sleep(self.latency())
+        await self.loop.alarm(self.latency())
         if life.is_over:
             await life.go_on()
 
