@@ -18,7 +18,7 @@ from remediator.model.objects import NAMESPACE, Manifest, ResourceType
 from remediator.model.seams import Clock, Ids
 from remediator.practice import admission, event_views
 from remediator.practice.copying import copied
-from remediator.practice.deleting import Preconditions, is_over, marked, stamp
+from remediator.practice.deleting import Preconditions, is_over, marked
 from remediator.practice.objects import Objects
 from remediator.practice.patching import patched
 from remediator.practice.refusals import (
@@ -34,6 +34,7 @@ from remediator.practice.replacing import OWN_FIELDS, settled
 from remediator.practice.resources import CORE_EVENT, Served, of_kind, served, stored_as
 from remediator.practice.selectors import field_question, label_question
 from remediator.practice.shapes import check_shape
+from remediator.practice.times import rfc3339
 from remediator.practice.watching import Change, History
 
 __all__ = ["ApiError", "ApiServer"]
@@ -47,7 +48,7 @@ class ApiServer:
     """
     The whole cluster's objects. `history` is how many changes a watch may reach back.
 
-    What `get`, `list` and `create` answer is the caller's own. A `Manifest` is what is stored, and is only read.
+    What `get` and `list` answer is the caller's own. A `Manifest` is what is stored, and is only read.
     """
 
     def __init__(self, clock: Clock, ids: Ids, *, history: int = 1000) -> None:
@@ -100,7 +101,7 @@ class ApiServer:
 
     # --- writing -------------------------------------------------------------------------------------------
 
-    def create(self, manifest: Mapping[str, Any], *, namespace: str = "", dry_run: bool = False) -> dict[str, Any]:
+    def create(self, manifest: Mapping[str, Any], *, namespace: str = "", dry_run: bool = False) -> Manifest:
         check_shape(manifest)
         asked = of_kind(str(manifest.get("apiVersion")), str(manifest.get("kind")))
         new = event_views.as_stored(asked.resource, manifest)
@@ -116,14 +117,14 @@ class ApiServer:
 
         for field in (*OWN_FIELDS, "deletionTimestamp", "deletionGracePeriodSeconds"):
             meta.pop(field, None)
-        meta["uid"], meta["creationTimestamp"] = self._new_uid(), stamp(self._clock.now())
+        meta["uid"], meta["creationTimestamp"] = self._new_uid(), rfc3339(self._clock.now())
         admission.prepare_new(asked, new)
         wrong = admission.complaints(asked, new)
         if stored_as(asked.resource) == CORE_EVENT:
             wrong += event_views.complaints(asked.resource, new)
         if wrong:
             raise invalid(asked.resource, name, wrong)
-        return event_views.as_seen(asked.resource, new if dry_run else self._commit("ADDED", asked.resource, new, None))
+        return event_views.view(asked.resource, new if dry_run else self._commit("ADDED", asked.resource, new, None))
 
     def update(self, manifest: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False) -> Manifest:
         """Replace an object; with `subresource="status"` only its status (and labels and annotations)."""

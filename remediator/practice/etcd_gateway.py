@@ -100,7 +100,11 @@ def _members(cluster: EtcdCluster) -> list[Body]:
 async def _list(etcd: SimulatedEtcd, cluster: EtcdCluster, asked: Body) -> Answer:
     if asked.get("linearizable"):
         await _need_leader(etcd)
-    return _json({"header": _header(etcd, cluster), "members": _members(cluster)})
+    moment = cluster.id, cluster.index, cluster.term
+    if etcd.listed is None or etcd.listed[0] != moment:
+        listed = _json({"header": _header(etcd, cluster), "members": _members(cluster)})
+        etcd.listed = moment, listed
+    return etcd.listed[1]
 
 
 async def _add(etcd: SimulatedEtcd, cluster: EtcdCluster, asked: Body) -> Answer:

@@ -41,13 +41,19 @@ def as_seen(resource: ResourceType, stored: Mapping[str, Any]) -> dict[str, Any]
 
 
 def view(resource: ResourceType, stored: Mapping[str, Any]) -> Mapping[str, Any]:
-    """As `as_seen`, for one who only reads: what is stored itself, where it is stored as it is seen."""
-    return stored if not is_new_event(resource) else as_seen(resource, stored)
+    """As `as_seen`, for one who only reads: it shares its parts with what is stored."""
+    if not is_new_event(resource):
+        return stored
+    renamed = {_NEW_NAMES.get(key, key): value for key, value in stored.items()}
+    return {**renamed, "apiVersion": EVENT.api_version, "kind": EVENT.kind}
 
 
 def stored(resource: ResourceType, seen: dict[str, Any]) -> dict[str, Any]:
-    """As `as_stored`, for a manifest that nobody else holds."""
-    return seen if not is_new_event(resource) else as_stored(resource, seen)
+    """As `as_stored`, for a manifest whose parts nobody else will change."""
+    if not is_new_event(resource):
+        return seen
+    renamed = {_OLD_NAMES.get(key, key): value for key, value in seen.items()}
+    return {**renamed, "apiVersion": CORE_EVENT.api_version, "kind": CORE_EVENT.kind}
 
 
 def complaints(resource: ResourceType, stored: Mapping[str, Any]) -> list[tuple[str, str]]:

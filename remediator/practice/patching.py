@@ -36,7 +36,7 @@ def patched(document: Mapping[str, Any], body: Any, kind: str) -> dict[str, Any]
 
 def merged(document: Any, patch: Any) -> Any:
     """RFC 7386: maps merge, null removes, everything else replaces."""
-    if not isinstance(patch, Mapping):
+    if type(patch) is not dict and not isinstance(patch, Mapping):
         return copied(patch)
     result = dict(document) if isinstance(document, Mapping) else {}
     for key, value in patch.items():

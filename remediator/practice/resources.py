@@ -44,7 +44,7 @@ class Served:
 
     @property
     def has_scale(self) -> bool:
-        return self.resource in (STATEFUL_SET, DEPLOYMENT, REPLICA_SET)
+        return self.resource.plural in ("statefulsets", "deployments", "replicasets")
 
 
 SERVED = (

@@ -16,6 +16,8 @@ _META_MAPS = ("labels", "annotations")
 _META_LISTS = ("finalizers", "ownerReferences")
 _META_TEXTS = ("name", "namespace", "generateName", "uid", "resourceVersion")
 _SPEC_LISTS = ("containers", "initContainers", "volumes", "volumeClaimTemplates")
+_USUAL: Mapping[type, type] = {Mapping: dict, list: list, str: str, int: int}
+"""What a JSON parser makes, which needs no second look."""
 _SPEC_NUMBERS = ("replicas", "terminationGracePeriodSeconds", "parallelism", "completions")
 
 
@@ -64,11 +66,11 @@ def _check_lists(spec: Mapping[str, Any], where: str) -> None:
 
 def expect(holder: Any, fields: tuple[str, ...], wanted: type, where: str) -> None:
     """Each of the fields that is there is of the wanted kind."""
-    if not isinstance(holder, Mapping):
+    if type(holder) is not dict and not isinstance(holder, Mapping):
         raise bad_request(f"json: cannot unmarshal {type(holder).__name__} into object {where.rstrip('.')}")
     for field in fields:
         value = holder.get(field)
-        if value is None:
+        if value is None or type(value) is _USUAL.get(wanted):
             continue
         if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
             raise bad_request(f"json: cannot unmarshal {type(value).__name__} into field {where}{field}")

@@ -13,12 +13,13 @@ from remediator.model.objects import POD, ResourceType
 from remediator.model.seams import Clock
 from remediator.practice.addressing import Request
 from remediator.practice.apiserver import ApiServer
-from remediator.practice.deleting import DeleteOptions, stamp
+from remediator.practice.deleting import DeleteOptions
 from remediator.practice.patching import patched
 from remediator.practice.refusals import ApiError, bad_request, budget_spent
 from remediator.practice.resources import DISRUPTION_BUDGET
 from remediator.practice.selectors import matches
 from remediator.practice.shapes import check_shape
+from remediator.practice.times import rfc3339
 
 
 class LogSource(Protocol):
@@ -140,6 +141,6 @@ def _spend_budget(api: ApiServer, clock: Clock, pod: Mapping[str, Any], *, dry_r
     if status.get("disruptionsAllowed", 0) <= 0:
         needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
         raise budget_spent(f"The disruption budget {name} needs {needs} healthy pods and has {has} currently")
-    spent = {**(status.get("disruptedPods") or {}), meta["name"]: stamp(clock.now())}
+    spent = {**(status.get("disruptedPods") or {}), meta["name"]: rfc3339(clock.now())}
     left = {**status, "disruptionsAllowed": status["disruptionsAllowed"] - 1, "disruptedPods": spent}
     api.update({**budget, "status": left}, subresource="status", dry_run=dry_run)

@@ -225,8 +225,9 @@ def _lower(headers: Any) -> dict[str, str]:
 
 
 def _reply(status: int, body: bytes, _: Any = None) -> Reply:
+    text = body.decode("utf-8", "replace")
     try:
-        parsed = json.loads(body)
+        parsed = json.loads(text)
     except ValueError:
         parsed = None
-    return Reply(status, parsed, body.decode("utf-8", "replace"))
+    return Reply(status, parsed, text)

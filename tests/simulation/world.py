@@ -17,7 +17,6 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from remediator import guards, systems
 from remediator.dispatch import Dispatcher
 from remediator.kube.client import KubeClient
 from remediator.kube.requests import Requests
@@ -39,7 +38,7 @@ from tests.simulation.faults import Fault, Scene, Troubles, acts, describe
 from tests.simulation.journal import History, Journal, SimBackups
 from tests.simulation.loop import LIFE, CountedIds, Life, VirtualClock, VirtualLoop
 from tests.simulation.people import People
-from tests.simulation.service import PROTECTED, Seams, SimAccess, notification, shipped_rule
+from tests.simulation.service import GUARDS, PROTECTED, SYSTEMS, Seams, SimAccess, notification, shipped_rule
 
 AFTERMATH = 40.0
 """Seconds after the last run's end in which what was on its way may still arrive."""
@@ -133,10 +132,10 @@ class World:
         desk = Desk(
             store=self.journal,
             clock=self.clock,
-            systems=seams.systems(systems.discover()),
+            systems=seams.systems(SYSTEMS),
             rule={self.rule.name: self.rule}.get,
             access=access,
-            guards=seams.guards(guards.discover()),
+            guards=seams.guards(GUARDS),
             tell=lambda _: None,
             bounds=Bounds(Limit(10, timedelta(hours=1)), PROTECTED),
         )
