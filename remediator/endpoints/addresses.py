@@ -7,6 +7,7 @@ addresses where a cloud keeps credentials, and all that are no single pod's. Rai
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 
@@ -38,23 +39,30 @@ def url_of(door: Door, path: str, *, allow_loopback: bool) -> str:
 
 def _host(door: Door, *, allow_loopback: bool) -> str:
     try:
-        address = ipaddress.ip_address(door.address)
+        host, is_allowed = _judged(door.address, allow_loopback=allow_loopback)
     except ValueError as error:
         raise Permanent(f"{_at(door)}: {door.address[:80]!r} is not an IP address, and no name is looked up") from error
+    if not is_allowed:
+        raise Permanent(f"{_at(door)}: {door.address[:80]} is not an address a pod may have; nothing was sent")
+    return host
+
+
+@functools.lru_cache(maxsize=1024)
+def _judged(text: str, *, allow_loopback: bool) -> tuple[str, bool]:
+    """The host of a URL, and whether it may be spoken to; ValueError for what is no address. A pod is asked often."""
+    address = ipaddress.ip_address(text)
     refused = (
         address.is_link_local
         or address.is_multicast
         or address.is_unspecified
         or address in _METADATA
         or any(address in network for network in _TRANSLATED if network.version == address.version)
-        or "%" in door.address
+        or "%" in text
         or int(address) == 0xFFFFFFFF
     )
     if address.is_loopback:
         refused = not allow_loopback
-    if refused:
-        raise Permanent(f"{_at(door)}: {door.address[:80]} is not an address a pod may have; nothing was sent")
-    return f"[{address}]" if address.version == 6 else str(address)
+    return f"[{address}]" if address.version == 6 else str(address), not refused
 
 
 def _at(door: Door) -> str:

@@ -110,6 +110,6 @@ def _status_message(answer: Answer) -> str:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return json.loads(body.decode())  # JSON is UTF-8, and to be told so spares it a guess
     except (ValueError, RecursionError):
         return None

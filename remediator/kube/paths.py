@@ -7,6 +7,7 @@ raises Permanent before a request exists. Never concatenates unchecked text.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -22,6 +23,7 @@ _LABEL_KEY = re.compile(_LABEL_PREFIX + r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Z
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?\Z")
 
 
+@functools.lru_cache(maxsize=1024)
 def collection_path(resource: ResourceType, namespace: str = "") -> str:
     """The path of all objects of a type, in one namespace or (for \"\") in all."""
     version, plural = resource.api_version, resource.plural

@@ -7,10 +7,10 @@ them. It does not know whether any of it exists.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from remediator.practice.refusals import ApiError, bad_request
@@ -40,7 +40,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 
-    @cached_property
+    @property
     def address(self) -> Address:
         return address_of(self.path)
 
@@ -94,6 +94,7 @@ class Request:
         return "as=Table" in self.headers.get("accept", "")
 
 
+@functools.lru_cache(maxsize=4096)
 def address_of(path: str) -> Address:
     """`/apis/apps/v1/namespaces/n/statefulsets/s/scale` in its parts."""
     parts = [part for part in path.split("/") if part]

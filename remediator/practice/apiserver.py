@@ -1,9 +1,9 @@
 """
 Keep Kubernetes objects in memory and change them as an API server does.
 
-In: manifests, patches and deletes, one at a time. Out: copies of what is stored, or an `ApiError` with the real
-server's answer. It does no I/O, owns no task, and runs no controller but the one that empties a terminating
-namespace; every change is told to the subscribers, in order, before the call that made it returns.
+In: manifests, patches and deletes, one at a time. Out: what is stored, or an `ApiError` with the real server's
+answer. It does no I/O, owns no task, and runs no controller but the one that empties a terminating namespace; every
+change is told to the subscribers, in order, before the call that made it returns.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from remediator.model.objects import NAMESPACE, ResourceType
+from remediator.model.objects import NAMESPACE, Manifest, ResourceType
 from remediator.model.seams import Clock, Ids
 from remediator.practice import admission, event_views
 from remediator.practice.copying import copied
-from remediator.practice.deleting import Preconditions, is_over, marked, stamp
+from remediator.practice.deleting import Preconditions, is_over, marked
+from remediator.practice.objects import Objects
 from remediator.practice.patching import patched
 from remediator.practice.refusals import (
     ApiError,
@@ -33,26 +34,30 @@ from remediator.practice.replacing import OWN_FIELDS, settled
 from remediator.practice.resources import CORE_EVENT, Served, of_kind, served, stored_as
 from remediator.practice.selectors import field_question, label_question
 from remediator.practice.shapes import check_shape
+from remediator.practice.times import rfc3339
 from remediator.practice.watching import Change, History
 
 __all__ = ["ApiError", "ApiServer"]
 
-Subscriber = Callable[[str, ResourceType, dict[str, Any]], None]
-_Key = tuple[ResourceType, str, str]
+Subscriber = Callable[[str, ResourceType, Manifest], None]
 _LASTING = ("default", "kube-system", "kube-public")
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 
 
 class ApiServer:
-    """The whole cluster's objects. `history` is how many changes a watch may reach back."""
+    """
+    The whole cluster's objects. `history` is how many changes a watch may reach back.
+
+    What `get` and `list` answer is the caller's own. A `Manifest` is what is stored, and is only read.
+    """
 
     def __init__(self, clock: Clock, ids: Ids, *, history: int = 1000) -> None:
         self._clock = clock
         self._ids = ids
-        self._objects: dict[_Key, dict[str, Any]] = {}
+        self._objects = Objects()
         self._version = 0
         self._subscribers: list[Subscriber] = []
-        self._untold: deque[tuple[str, ResourceType, dict[str, Any]]] = deque()
+        self._untold: deque[tuple[str, ResourceType, Manifest]] = deque()
         self._is_telling = False
         self.history = History(history)
         for name in ("default", "kube-system"):
@@ -64,7 +69,7 @@ class ApiServer:
         return self._version
 
     def subscribe(self, callback: Subscriber) -> None:
-        """Call back with "ADDED", "MODIFIED" or "DELETED", the stored type and a copy, after each change."""
+        """Call back with "ADDED", "MODIFIED" or "DELETED", the stored type and what is stored, after each change."""
         self._subscribers.append(callback)
 
     # --- reading -------------------------------------------------------------------------------------------
@@ -72,23 +77,31 @@ class ApiServer:
     def get(self, resource: ResourceType, namespace: str, name: str) -> dict[str, Any]:
         return event_views.as_seen(resource, self._live(resource, namespace, name))
 
+    def look(self, resource: ResourceType, namespace: str, name: str) -> Manifest:
+        """As `get`, for one who only reads."""
+        return event_views.view(resource, self._live(resource, namespace, name))
+
     def list(
         self, resource: ResourceType, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> list[dict[str, Any]]:
         """In order of namespace, then name. No namespace means all of them."""
-        served(resource)
-        has_labels, has_fields = label_question(labels), field_question(fields, resource.kind)
-        wanted = stored_as(resource)
-        found = [
-            (key, stored)
-            for key, stored in self._objects.items()
-            if key[0] == wanted and namespace in ("", key[1]) and has_labels(stored) and has_fields(stored)
-        ]
-        return [event_views.as_seen(resource, stored) for _, stored in sorted(found, key=lambda pair: pair[0])]
+        return [copied(dict(found)) for found in self.look_at(resource, namespace, labels=labels, fields=fields)]
+
+    def look_at(
+        self, resource: ResourceType, namespace: str = "", *, labels: str = "", fields: str = ""
+    ) -> Sequence[Manifest]:
+        """As `list`, for one who only reads."""
+        found = self._objects.all_of(stored_as(resource), namespace)
+        if not found:
+            served(resource)  # a type that is not served has no objects either
+        if labels or fields:
+            has_labels, has_fields = label_question(labels), field_question(fields, resource.kind)
+            found = [stored for stored in found if has_labels(stored) and has_fields(stored)]
+        return [event_views.view(resource, stored) for stored in found]
 
     # --- writing -------------------------------------------------------------------------------------------
 
-    def create(self, manifest: Mapping[str, Any], *, namespace: str = "", dry_run: bool = False) -> dict[str, Any]:
+    def create(self, manifest: Mapping[str, Any], *, namespace: str = "", dry_run: bool = False) -> Manifest:
         check_shape(manifest)
         asked = of_kind(str(manifest.get("apiVersion")), str(manifest.get("kind")))
         new = event_views.as_stored(asked.resource, manifest)
@@ -104,16 +117,16 @@ class ApiServer:
 
         for field in (*OWN_FIELDS, "deletionTimestamp", "deletionGracePeriodSeconds"):
             meta.pop(field, None)
-        meta["uid"], meta["creationTimestamp"] = self._new_uid(), stamp(self._clock.now())
+        meta["uid"], meta["creationTimestamp"] = self._new_uid(), rfc3339(self._clock.now())
         admission.prepare_new(asked, new)
         wrong = admission.complaints(asked, new)
         if stored_as(asked.resource) == CORE_EVENT:
             wrong += event_views.complaints(asked.resource, new)
         if wrong:
             raise invalid(asked.resource, name, wrong)
-        return event_views.as_seen(asked.resource, new if dry_run else self._commit("ADDED", asked.resource, new, None))
+        return event_views.view(asked.resource, new if dry_run else self._commit("ADDED", asked.resource, new, None))
 
-    def update(self, manifest: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False) -> dict[str, Any]:
+    def update(self, manifest: Mapping[str, Any], *, subresource: str = "", dry_run: bool = False) -> Manifest:
         """Replace an object; with `subresource="status"` only its status (and labels and annotations)."""
         check_shape(manifest)
         asked = of_kind(str(manifest.get("apiVersion")), str(manifest.get("kind")))
@@ -137,11 +150,11 @@ class ApiServer:
         kind: str,
         subresource: str = "",
         dry_run: bool = False,
-    ) -> dict[str, Any]:
+    ) -> Manifest:
         """`kind` is merge, strategic or json; server-side apply is answered 415."""
         live = self._live(resource, namespace, name)
-        new = event_views.as_stored(resource, patched(event_views.as_seen(resource, live), body, kind))
-        check_shape(new)
+        new = event_views.stored(resource, patched(event_views.view(resource, live), body, kind))
+        check_shape(new, live)
         meta = new.get("metadata") or {}
         if meta.get("name") != name:
             raise bad_request(
@@ -161,7 +174,7 @@ class ApiServer:
         resource_version: str = "",
         grace_seconds: int | None = None,
         dry_run: bool = False,
-    ) -> dict[str, Any]:
+    ) -> Manifest:
         """The object as it waits for its end, with a deletionTimestamp; or its last state, without one, if gone."""
         live = self._live(resource, namespace, name)
         Preconditions(uid, resource_version).check(resource, live)
@@ -169,13 +182,13 @@ class ApiServer:
             raise ApiError(403, "Forbidden", f'namespaces "{name}" is forbidden: this namespace may not be deleted')
         waiting = marked(resource, live, grace_seconds, self._clock.now())
         if dry_run or waiting == live:
-            return event_views.as_seen(resource, waiting or live)
+            return event_views.view(resource, waiting or live)
         if waiting is None:
-            return event_views.as_seen(resource, self._remove(resource, live))
+            return event_views.view(resource, self._remove(resource, live))
         stored = self._commit("MODIFIED", resource, waiting, live)
         if resource == NAMESPACE:
             self._empty(name)
-        return event_views.as_seen(resource, stored)
+        return event_views.view(resource, stored)
 
     # --- the parts of a write ------------------------------------------------------------------------------
 
@@ -197,12 +210,10 @@ class ApiServer:
             home = self._live(NAMESPACE, "", namespace)
             if "deletionTimestamp" in home["metadata"]:
                 raise terminating_namespace(resource, name, namespace)
-        if (stored_as(resource), namespace, name) in self._objects:
+        if self._objects.find(stored_as(resource), namespace, name) is not None:
             raise already_exists(resource, name)
 
-    def _replace(
-        self, asked: Served, live: dict[str, Any], new: dict[str, Any], subresource: str, dry_run: bool
-    ) -> dict[str, Any]:
+    def _replace(self, asked: Served, live: Manifest, new: dict[str, Any], subresource: str, dry_run: bool) -> Manifest:
         meta, was = new["metadata"], live["metadata"]
         if meta.get("resourceVersion") not in (None, "", "0", was["resourceVersion"]):
             raise conflict(asked.resource, was["name"])
@@ -212,44 +223,38 @@ class ApiServer:
         if wrong:
             raise invalid(asked.resource, was["name"], wrong)
         if new == live or dry_run:
-            return event_views.as_seen(asked.resource, new)
+            return event_views.view(asked.resource, new)
         if is_over(new):
-            return event_views.as_seen(asked.resource, self._remove(asked.resource, new, live))
-        return event_views.as_seen(asked.resource, self._commit("MODIFIED", asked.resource, new, live))
+            return event_views.view(asked.resource, self._remove(asked.resource, new, live))
+        return event_views.view(asked.resource, self._commit("MODIFIED", asked.resource, new, live))
 
-    def _live(self, resource: ResourceType, namespace: str, name: str) -> dict[str, Any]:
-        served(resource)
-        key = (stored_as(resource), namespace if resource.namespaced else "", name)
-        if key not in self._objects:
-            raise not_found(resource, name)
-        return self._objects[key]
+    def _live(self, resource: ResourceType, namespace: str, name: str) -> Manifest:
+        found = self._objects.find(stored_as(resource), namespace if resource.namespaced else "", name)
+        if found is None:
+            raise not_found(served(resource).resource, name)
+        return found
 
-    def _commit(
-        self, change: str, resource: ResourceType, new: dict[str, Any], before: dict[str, Any] | None
-    ) -> dict[str, Any]:
+    def _commit(self, change: str, resource: ResourceType, new: Manifest, before: Manifest | None) -> Manifest:
         self._version += 1
         kept = stored_as(resource)
         stored = {**new, "metadata": {**new["metadata"], "resourceVersion": str(self._version)}}
-        key = (kept, stored["metadata"].get("namespace", ""), stored["metadata"]["name"])
         if change == "DELETED":
-            del self._objects[key]
+            self._objects.drop(kept, stored)
         else:
-            self._objects[key] = stored
+            self._objects.put(kept, stored)
         self.history.record(Change(self._version, change, kept, stored, before))
         self._tell(change, kept, stored)
         return stored
 
-    def _remove(
-        self, resource: ResourceType, last: dict[str, Any], before: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+    def _remove(self, resource: ResourceType, last: Manifest, before: Manifest | None = None) -> Manifest:
         gone = self._commit("DELETED", resource, last, before or last)
         namespace = gone["metadata"].get("namespace", "")
-        home = self._objects.get((NAMESPACE, "", namespace))
+        home = self._objects.find(NAMESPACE, "", namespace)
         if home and "deletionTimestamp" in home["metadata"]:
             self._empty(namespace)
         return gone
 
-    def _tell(self, change: str, resource: ResourceType, stored: dict[str, Any]) -> None:
+    def _tell(self, change: str, resource: ResourceType, stored: Manifest) -> None:
         """Subscribers may write: what they cause is told after what caused it, to everyone."""
         self._untold.append((change, resource, stored))
         if self._is_telling:
@@ -259,19 +264,18 @@ class ApiServer:
             while self._untold:
                 news, kind, manifest = self._untold.popleft()
                 for subscriber in tuple(self._subscribers):
-                    subscriber(news, kind, copied(manifest))
+                    subscriber(news, kind, manifest)
         finally:
             self._is_telling = False
 
     def _empty(self, namespace: str) -> None:
         """What the namespace controller does: delete the contents, then let the namespace go."""
-        inside = [key for key in self._objects if key[1] == namespace]
-        for resource, _, name in inside:
-            live = self._objects.get((resource, namespace, name))
+        for resource, name in self._objects.inside(namespace):
+            live = self._objects.find(resource, namespace, name)
             if live and "deletionTimestamp" not in live["metadata"]:
                 self.delete(resource, namespace, name)
-        home = self._objects.get((NAMESPACE, "", namespace))
-        if home is None or any(key[1] == namespace for key in self._objects):
+        home = self._objects.find(NAMESPACE, "", namespace)
+        if home is None or self._objects.inside(namespace):
             return
         emptied = {**home, "spec": {**home.get("spec", {}), "finalizers": []}}
         if is_over(emptied):

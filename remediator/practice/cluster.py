@@ -156,18 +156,18 @@ class PracticeCluster:
 
     def _ensure_namespace(self, name: str) -> None:
         try:
-            self.api.get(NAMESPACE, "", name)
+            self.api.look(NAMESPACE, "", name)
         except ApiError as error:
             if error.status != 404:
                 raise
             self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
-    def pod(self, namespace: str, name: str) -> dict[str, Any]:
-        return self.api.get(POD, namespace, name)
+    def pod(self, namespace: str, name: str) -> Manifest:
+        return self.api.look(POD, namespace, name)
 
     def pod_uid(self, namespace: str, name: str) -> str:
         """Which incarnation of the pod is there; \"\" when none is."""
-        found = [p for p in self.api.list(POD, namespace) if p["metadata"]["name"] == name]
+        found = [p for p in self.api.look_at(POD, namespace) if p["metadata"]["name"] == name]
         return str(found[0]["metadata"]["uid"]) if found else ""
 
     # --- waiting, asking ---

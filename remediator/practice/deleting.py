@@ -14,11 +14,7 @@ from typing import Any
 from remediator.model.objects import NAMESPACE, POD, ResourceType
 from remediator.practice.refusals import precondition_failed
 from remediator.practice.shapes import expect
-
-
-def stamp(at: datetime) -> str:
-    """A `metav1.Time`."""
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+from remediator.practice.times import rfc3339
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def marked(
     if "deletionTimestamp" in meta and meta.get("deletionGracePeriodSeconds") == grace:
         return dict(live)
 
-    ends = {"deletionTimestamp": stamp(now + timedelta(seconds=grace)), "deletionGracePeriodSeconds": grace}
+    ends = {"deletionTimestamp": rfc3339(now + timedelta(seconds=grace)), "deletionGracePeriodSeconds": grace}
     counted = {"generation": meta["generation"] + 1} if meta.get("generation") else {}
     result = {**live, "metadata": {**meta, **ends, **counted}}
     if resource == NAMESPACE:

@@ -17,6 +17,7 @@ from typing import Any
 
 from remediator.practice.etcd_model import INVALID_ARGUMENT, UNAVAILABLE, EtcdCluster, EtcdRefusal, Member
 from remediator.practice.etcd_pods import SimulatedEtcd
+from remediator.practice.texts import compact
 
 REQUEST_TIMEOUT = 7.0
 """Five seconds and two elections: how long etcd waits for a leader before it gives up."""
@@ -59,7 +60,7 @@ def _refused(refusal: EtcdRefusal) -> Answer:
 
 
 def _json(found: Body) -> Answer:
-    return 200, JSON_TYPE, json.dumps(found, separators=(",", ":")).encode()
+    return 200, JSON_TYPE, compact(found).encode()
 
 
 def _header(etcd: SimulatedEtcd, cluster: EtcdCluster, *, revision: bool = False) -> Body:
@@ -99,7 +100,11 @@ def _members(cluster: EtcdCluster) -> list[Body]:
 async def _list(etcd: SimulatedEtcd, cluster: EtcdCluster, asked: Body) -> Answer:
     if asked.get("linearizable"):
         await _need_leader(etcd)
-    return _json({"header": _header(etcd, cluster), "members": _members(cluster)})
+    moment = cluster.id, cluster.index, cluster.term
+    if etcd.listed is None or etcd.listed[0] != moment:
+        listed = _json({"header": _header(etcd, cluster), "members": _members(cluster)})
+        etcd.listed = moment, listed
+    return etcd.listed[1]
 
 
 async def _add(etcd: SimulatedEtcd, cluster: EtcdCluster, asked: Body) -> Answer:
@@ -130,11 +135,14 @@ async def _promote(etcd: SimulatedEtcd, cluster: EtcdCluster, asked: Body) -> An
 
 
 def _database(cluster: EtcdCluster) -> bytes:
-    """The keys as a file of whole pages."""
+    """The keys as a file of whole pages, which is the same for as long as the revision is."""
+    if cluster.file[0] == cluster.revision:
+        return cluster.file[1]
     rows = {base64.b64encode(k).decode(): [base64.b64encode(e.value).decode(), e.modified] for k, e in _rows(cluster)}
     text = json.dumps({"revision": cluster.revision, "keys": rows}).encode()
     pages = max(-(-len(text) // PAGE), 5)
-    return text.ljust(pages * PAGE, b"\0")
+    cluster.file = cluster.revision, text.ljust(pages * PAGE, b"\0")
+    return cluster.file[1]
 
 
 def _rows(cluster: EtcdCluster) -> list[tuple[bytes, Any]]:

@@ -79,6 +79,8 @@ class EtcdCluster:
     term: int = 1
     index: int = 4
     revision: int = 1
+    file: tuple[int, bytes] = (0, b"")
+    """The database as a file, and the revision it was made of; whoever reads it keeps it here."""
     _connected: dict[int, float] = field(default_factory=dict)
     _isolated: set[int] = field(default_factory=set)
     _applied: dict[int, int] = field(default_factory=dict)
@@ -134,11 +136,14 @@ class EtcdCluster:
         is_current = self.is_connected(member) and self.leader and now - self._connected[member] >= CATCH_UP
         return self.index if is_current else min(self._applied.get(member, 1), self.index)
 
+    async def next_move(self) -> None:
+        """Until members connect or part, or the membership changes, the next time."""
+        await self._moved.wait()
+
     async def wait_for_removal(self, member: int) -> None:
         """Until the member is told that it is out: not while nobody can reach it."""
         while member not in self.removed or not self._can_be_told(member):
-            moved = self._moved
-            await moved.wait()
+            await self.next_move()
 
     def _can_be_told(self, member: int) -> bool:
         return member not in self._isolated and any(self.is_connected(m) for m in self.members)

@@ -74,6 +74,8 @@ class SimulatedEtcd:
         self.volume = next(iter(launch.volumes.values()), str(launch.pod["metadata"]["uid"]))
         self.cluster: EtcdCluster | None = None
         self.member = 0
+        self.listed: tuple[tuple[int, int, int], tuple[int, dict[str, str], bytes]] | None = None
+        """The member list it answered last, and the state of the cluster (id, index, term) that it is true of."""
         self._ending = Ending()
         self._life = network.tasks.spawn(self._live(), f"etcd {launch.pod_name}")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from remediator.model.objects import EVENT, ResourceType
 from remediator.practice.copying import copied
-from remediator.practice.resources import CORE_EVENT
+from remediator.practice.resources import CORE_EVENT, is_new_event
 
 _NEW_NAMES = {
     "involvedObject": "regarding",
@@ -28,28 +28,44 @@ _OLD_NAMES = {new: old for old, new in _NEW_NAMES.items()}
 
 def as_stored(resource: ResourceType, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Any view as it is kept; manifests of other types as they are."""
-    if resource != EVENT:
+    if not is_new_event(resource):
         return copied(dict(manifest))
     return {**_renamed(manifest, _OLD_NAMES), "apiVersion": CORE_EVENT.api_version, "kind": CORE_EVENT.kind}
 
 
 def as_seen(resource: ResourceType, stored: Mapping[str, Any]) -> dict[str, Any]:
     """A stored manifest in the view that was asked for; always a copy."""
-    if resource != EVENT:
+    if not is_new_event(resource):
         return copied(dict(stored))
     return {**_renamed(stored, _NEW_NAMES), "apiVersion": EVENT.api_version, "kind": EVENT.kind}
+
+
+def view(resource: ResourceType, stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """As `as_seen`, for one who only reads: it shares its parts with what is stored."""
+    if not is_new_event(resource):
+        return stored
+    renamed = {_NEW_NAMES.get(key, key): value for key, value in stored.items()}
+    return {**renamed, "apiVersion": EVENT.api_version, "kind": EVENT.kind}
+
+
+def stored(resource: ResourceType, seen: dict[str, Any]) -> dict[str, Any]:
+    """As `as_stored`, for a manifest whose parts nobody else will change."""
+    if not is_new_event(resource):
+        return seen
+    renamed = {_OLD_NAMES.get(key, key): value for key, value in seen.items()}
+    return {**renamed, "apiVersion": CORE_EVENT.api_version, "kind": CORE_EVENT.kind}
 
 
 def complaints(resource: ResourceType, stored: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is wrong with an event, as fields and sentences."""
     found = list(_namespace_complaints(stored))
-    if resource == EVENT or stored.get("eventTime"):
+    if is_new_event(resource) or stored.get("eventTime"):
         found += _new_api_complaints(resource, stored)
     return found
 
 
 def _new_api_complaints(resource: ResourceType, stored: Mapping[str, Any]) -> list[tuple[str, str]]:
-    reporter = "reportingController" if resource == EVENT else "reportingComponent"
+    reporter = "reportingController" if is_new_event(resource) else "reportingComponent"
     required = {
         "eventTime": "eventTime",
         reporter: "reportingComponent",
@@ -60,9 +76,9 @@ def _new_api_complaints(resource: ResourceType, stored: Mapping[str, Any]) -> li
     found = [(shown, "Required value") for shown, kept in required.items() if not stored.get(kept)]
     for field, limit in {"reportingInstance": 128, "action": 128, "reason": 128, "message": 1024}.items():
         if len(str(stored.get(field) or "")) > limit:
-            shown = "note" if field == "message" and resource == EVENT else field
+            shown = "note" if field == "message" and is_new_event(resource) else field
             found.append((shown, f"Invalid value: can have at most {limit} characters"))
-    if resource == EVENT and stored.get("type") not in ("Normal", "Warning"):
+    if is_new_event(resource) and stored.get("type") not in ("Normal", "Warning"):
         found.append(("type", f'Invalid value: "{stored.get("type") or ""}"'))
     return found
 

@@ -15,11 +15,10 @@ import struct
 from collections.abc import Collection
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
 
 from aiohttp import web
 
-from remediator.model.objects import ResourceType
+from remediator.model.objects import Manifest, ResourceType
 from remediator.model.seams import Clock
 from remediator.practice.addressing import Request
 from remediator.practice.apiserver import ApiServer
@@ -189,7 +188,7 @@ class PracticeServer:
             await asyncio.gather(*waits, return_exceptions=True)
         return changed.is_set()
 
-    def _wake(self, _change: str, _resource: ResourceType, _manifest: dict[str, Any]) -> None:
+    def _wake(self, _change: str, _resource: ResourceType, _manifest: Manifest) -> None:
         self._wake_all()
 
     def _wake_all(self) -> None:

@@ -36,7 +36,7 @@ class Kubelet:
             for worker in self._workers.values():
                 worker.look_at_claims()
         elif resource == NODE and change == "ADDED":
-            for pod in self._node.api.list(POD):
+            for pod in self._node.api.look_at(POD):
                 self._schedule(pod)
 
     def _pod_changed(self, change: str, pod: Manifest) -> None:
@@ -65,7 +65,7 @@ class Kubelet:
         meta = pod["metadata"]
         if pod["spec"].get("nodeName") or "deletionTimestamp" in meta:
             return
-        nodes = [n for n in self._node.api.list(NODE) if not n.get("spec", {}).get("unschedulable")]
+        nodes = [n for n in self._node.api.look_at(NODE) if not n.get("spec", {}).get("unschedulable")]
         if not nodes:
             return
         node = nodes[self._turn % len(nodes)]["metadata"]["name"]
@@ -74,7 +74,7 @@ class Kubelet:
 
     async def _bind(self, namespace: str, name: str, uid: str, node: str) -> None:
         try:
-            pod = self._node.api.get(POD, namespace, name)
+            pod = self._node.api.look(POD, namespace, name)
             if pod["metadata"]["uid"] != uid or pod["spec"].get("nodeName"):
                 return
             moment = rfc3339(self._node.clock.now())
@@ -90,7 +90,7 @@ class Kubelet:
 
     def worker(self, namespace: str, pod: str) -> PodWorker:
         """The worker of the pod that has this name now."""
-        found: Mapping[str, Any] = self._node.api.get(POD, namespace, pod)
+        found: Mapping[str, Any] = self._node.api.look(POD, namespace, pod)
         worker = self._workers.get(found["metadata"]["uid"])
         if worker is None:
             raise ApiError(400, "BadRequest", f"pod {pod} does not have a host assigned")

@@ -12,8 +12,8 @@ import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from remediator.model.objects import Manifest
 from remediator.practice.refusals import ApiError, bad_request, stale_page
 
 
@@ -21,7 +21,7 @@ from remediator.practice.refusals import ApiError, bad_request, stale_page
 class Page:
     """`version` is the moment that all pages of one list show; `remaining` is what later pages hold."""
 
-    items: Sequence[dict[str, Any]]
+    items: Sequence[Manifest]
     version: int
     token: str = ""
     remaining: int = 0
@@ -31,11 +31,11 @@ class Pages:
     """The unread rests of lists, at most `kept` of them."""
 
     def __init__(self, kept: int = 100) -> None:
-        self._rests: OrderedDict[int, tuple[int, Sequence[dict[str, Any]]]] = OrderedDict()
+        self._rests: OrderedDict[int, tuple[int, Sequence[Manifest]]] = OrderedDict()
         self._kept = kept
         self._last = 0
 
-    def first(self, items: Sequence[dict[str, Any]], version: int, limit: int) -> Page:
+    def first(self, items: Sequence[Manifest], version: int, limit: int) -> Page:
         """All of it when `limit` is 0."""
         if not limit or len(items) <= limit:
             return Page(items, version)

@@ -1,8 +1,8 @@
 """
 Apply JSON merge patches (RFC 7386), JSON patches (RFC 6902) and, by their own module, strategic ones.
 
-In: a document and a patch. Out: a new document; the old one is never touched. A patch that does not fit raises the
-answer the real server gives.
+In: a document and a patch. Out: a new document; the old one is never touched, and the new one may share with it what
+the patch does not name. A patch that does not fit raises the answer the real server gives.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def patched(document: Mapping[str, Any], body: Any, kind: str) -> dict[str, Any]
 
 def merged(document: Any, patch: Any) -> Any:
     """RFC 7386: maps merge, null removes, everything else replaces."""
-    if not isinstance(patch, Mapping):
+    if type(patch) is not dict and not isinstance(patch, Mapping):
         return copied(patch)
     result = dict(document) if isinstance(document, Mapping) else {}
     for key, value in patch.items():
@@ -44,7 +44,7 @@ def merged(document: Any, patch: Any) -> Any:
             result.pop(key, None)
         else:
             result[key] = merged(result.get(key), value)
-    return copied(result)
+    return result
 
 
 def json_patched(document: Mapping[str, Any], operations: Any) -> dict[str, Any]:

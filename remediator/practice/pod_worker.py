@@ -96,7 +96,7 @@ class PodWorker:
 
     def _live_meta(self) -> Mapping[str, Any]:
         try:
-            pod = self._node.api.get(POD, self.namespace, self.name)
+            pod = self._node.api.look(POD, self.namespace, self.name)
         except ApiError:
             return {}
         return pod["metadata"] if pod["metadata"]["uid"] == self.uid else {}
@@ -166,7 +166,7 @@ class PodWorker:
 
     def _volume_behind(self, claim: str) -> str:
         try:
-            found = self._node.api.get(CLAIM, self.namespace, claim)
+            found = self._node.api.look(CLAIM, self.namespace, claim)
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -211,7 +211,7 @@ class PodWorker:
         """Write the status, unless the pod is gone or another stands under its name."""
         if not self._live_meta():
             return
-        before = self._node.api.get(POD, self.namespace, self.name).get("status", {})
+        before = self._node.api.look(POD, self.namespace, self.name).get("status", {})
         status = pod_status(before, self._slots, self.address, self._node.clock.now(), self._policy)
         body = {"status": status}
         self._node.api.patch(POD, self.namespace, self.name, body, kind="merge", subresource="status")

@@ -44,7 +44,7 @@ class Served:
 
     @property
     def has_scale(self) -> bool:
-        return self.resource in (STATEFUL_SET, DEPLOYMENT, REPLICA_SET)
+        return self.resource.plural in ("statefulsets", "deployments", "replicasets")
 
 
 SERVED = (
@@ -94,7 +94,12 @@ def of_plural(api_version: str, plural: str) -> Served:
 
 def stored_as(resource: ResourceType) -> ResourceType:
     """The type under which objects are kept: both Event APIs are views of one storage."""
-    return CORE_EVENT if resource == EVENT else resource
+    return CORE_EVENT if is_new_event(resource) else resource
+
+
+def is_new_event(resource: ResourceType) -> bool:
+    """Whether this is the newer view of Events, the one type that is not kept as it is shown."""
+    return resource.api_version == EVENT.api_version
 
 
 def _known(found: Served | None) -> Served:

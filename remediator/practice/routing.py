@@ -7,7 +7,6 @@ not authenticate and does not wait.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +23,7 @@ from remediator.practice.resources import Served, of_plural
 from remediator.practice.shapes import check_shape
 from remediator.practice.subresources import LogSource, access_review, evict, log_text, rescale, scale_of
 from remediator.practice.tables import table
+from remediator.practice.texts import Texts, compact
 
 _HEALTH = ("/healthz", "/livez", "/readyz")
 _REVIEW = ("authorization.k8s.io/v1", "selfsubjectaccessreviews")
@@ -39,7 +39,7 @@ class Response:
 
     @classmethod
     def of_json(cls, status: int, body: Any) -> Response:
-        return cls(status, json.dumps(body, separators=(",", ":")).encode())
+        return cls(status, compact(body).encode())
 
     @classmethod
     def of_text(cls, text: str) -> Response:
@@ -58,6 +58,7 @@ class Router:
     def __init__(self, api: ApiServer, logs: LogSource, clock: Clock) -> None:
         self._api, self._logs, self._clock = api, logs, clock
         self.pages = Pages()
+        self._texts = Texts()
         self._below: Mapping[tuple[str, str], Callable[[Request, Served], Response]] = {
             ("log", "get"): self._log,
             ("eviction", "create"): self._evict,
@@ -125,10 +126,10 @@ class Router:
 
     def _get(self, request: Request, served: Served) -> Response:
         at = request.address
-        found = self._api.get(served.resource, at.namespace, at.name)
+        found = self._api.look(served.resource, at.namespace, at.name)
         if request.wants_table:
             return self._table(served, Page([found], int(found["metadata"]["resourceVersion"])))
-        return Response.of_json(200, found)
+        return Response(200, self._texts.of(served.resource, found).encode())
 
     def _list(self, request: Request, served: Served) -> Response:
         limit = request.number("limit") or 0
@@ -136,14 +137,11 @@ class Router:
             page = self.pages.following(token, limit)
         else:
             labels, fields = request.query.get("labelSelector", ""), request.query.get("fieldSelector", "")
-            found = self._api.list(served.resource, request.address.namespace, labels=labels, fields=fields)
+            found = self._api.look_at(served.resource, request.address.namespace, labels=labels, fields=fields)
             page = self.pages.first(found, self._api.resource_version, limit)
         if request.wants_table:
             return self._table(served, page)
-        resource = served.resource
-        bare = [{k: v for k, v in item.items() if k not in ("apiVersion", "kind")} for item in page.items]
-        listed = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
-        return Response.of_json(200, {**listed, "metadata": _list_meta(page), "items": bare})
+        return Response(200, self._texts.of_list(served.resource, _list_meta(page), page.items).encode())
 
     def _create(self, request: Request, served: Served) -> Response:
         manifest = _typed(request, served)
@@ -201,7 +199,7 @@ class Router:
 
     def _scale(self, request: Request, served: Served) -> Response:
         at = request.address
-        return Response.of_json(200, scale_of(self._api.get(served.resource, at.namespace, at.name)))
+        return Response.of_json(200, scale_of(self._api.look(served.resource, at.namespace, at.name)))
 
     def _rescale(self, request: Request, served: Served) -> Response:
         kind = _patch_kind(request) if request.verb == "patch" else ""

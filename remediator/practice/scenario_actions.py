@@ -153,7 +153,7 @@ def _loops(cluster: PracticeCluster, namespace: str, pod: str, restarts: int) ->
 
 async def _await_not_ready(cluster: PracticeCluster, namespace: str, words: Words) -> None:
     await cluster.until(
-        lambda: not cluster.api.get(STATEFUL_SET, namespace, words["name"])["status"].get("readyReplicas"),
+        lambda: not cluster.api.look(STATEFUL_SET, namespace, words["name"])["status"].get("readyReplicas"),
         PATIENCE,
         what=f"no pod of {words['name']} ready",
     )
@@ -161,7 +161,7 @@ async def _await_not_ready(cluster: PracticeCluster, namespace: str, words: Word
 
 async def _await_ready(cluster: PracticeCluster, namespace: str, words: Words) -> None:
     def is_ready() -> bool:
-        found = cluster.api.get(STATEFUL_SET, namespace, words["name"])
+        found = cluster.api.look(STATEFUL_SET, namespace, words["name"])
         return bool(found["status"].get("readyReplicas") == found["spec"]["replicas"])
 
     await cluster.until(is_ready, PATIENCE, what=f"all pods of {words['name']} ready")

@@ -16,21 +16,33 @@ _META_MAPS = ("labels", "annotations")
 _META_LISTS = ("finalizers", "ownerReferences")
 _META_TEXTS = ("name", "namespace", "generateName", "uid", "resourceVersion")
 _SPEC_LISTS = ("containers", "initContainers", "volumes", "volumeClaimTemplates")
+_USUAL: Mapping[type, type] = {Mapping: dict, list: list, str: str, int: int}
+"""What a JSON parser makes, which needs no second look."""
 _SPEC_NUMBERS = ("replicas", "terminationGracePeriodSeconds", "parallelism", "completions")
 
 
-def check_shape(manifest: Any) -> None:
-    """Raises 400 naming the first field that is of the wrong kind."""
+def check_shape(manifest: Any, stored: Mapping[str, Any] | None = None) -> None:
+    """Raises 400 naming the first field that is of the wrong kind. What it shares with `stored` is right already."""
     if not isinstance(manifest, Mapping):
         raise bad_request("json: cannot unmarshal the body into an object")
     expect(manifest, _MAPS, Mapping, "")
-    meta, spec = manifest.get("metadata") or {}, manifest.get("spec") or {}
+    before = stored or {}
+    if manifest.get("metadata") is not before.get("metadata"):
+        _check_meta(manifest.get("metadata") or {})
+    if manifest.get("spec") is not before.get("spec"):
+        _check_spec(manifest.get("spec") or {}, manifest.get("kind"))
+
+
+def _check_meta(meta: Mapping[str, Any]) -> None:
     expect(meta, _META_MAPS, Mapping, "metadata.")
     expect(meta, _META_LISTS, list, "metadata.")
     expect(meta, _META_TEXTS, str, "metadata.")
     for field in _META_MAPS:
         texts = meta.get(field) or {}
         expect(texts, tuple(texts), str, f"metadata.{field}.")
+
+
+def _check_spec(spec: Mapping[str, Any], kind: Any) -> None:
     expect(spec, _SPEC_NUMBERS, int, "spec.")
     expect(spec, ("updateStrategy", "template"), Mapping, "spec.")
     expect(spec.get("updateStrategy") or {}, ("rollingUpdate",), Mapping, "spec.updateStrategy.")
@@ -39,7 +51,7 @@ def check_shape(manifest: Any) -> None:
     expect(template, ("metadata", "spec"), Mapping, "spec.template.")
     expect(template.get("metadata") or {}, _META_MAPS, Mapping, "spec.template.metadata.")
     _check_lists(template.get("spec") or {}, "spec.template.spec.")
-    if manifest.get("kind") in ("StatefulSet", "Deployment", "ReplicaSet"):
+    if kind in ("StatefulSet", "Deployment", "ReplicaSet"):
         expect(spec, ("selector",), Mapping, "spec.")
 
 
@@ -54,11 +66,11 @@ def _check_lists(spec: Mapping[str, Any], where: str) -> None:
 
 def expect(holder: Any, fields: tuple[str, ...], wanted: type, where: str) -> None:
     """Each of the fields that is there is of the wanted kind."""
-    if not isinstance(holder, Mapping):
+    if type(holder) is not dict and not isinstance(holder, Mapping):
         raise bad_request(f"json: cannot unmarshal {type(holder).__name__} into object {where.rstrip('.')}")
     for field in fields:
         value = holder.get(field)
-        if value is None:
+        if value is None or type(value) is _USUAL.get(wanted):
             continue
         if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
             raise bad_request(f"json: cannot unmarshal {type(value).__name__} into field {where}{field}")

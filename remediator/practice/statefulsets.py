@@ -43,13 +43,13 @@ class StatefulSetController:
         if resource == STATEFUL_SET:
             self._queue.ask((meta["namespace"], meta["name"]))
         elif resource in (POD, CLAIM):
-            for owner in self._api.list(STATEFUL_SET, meta["namespace"]):
+            for owner in self._api.look_at(STATEFUL_SET, meta["namespace"]):
                 if f"{owner['metadata']['name']}-" in meta["name"]:
                     self._queue.ask((meta["namespace"], owner["metadata"]["name"]))
 
     async def _reconcile(self, key: Key) -> None:
         try:
-            owner = self._api.get(STATEFUL_SET, *key)
+            owner = self._api.look(STATEFUL_SET, *key)
             if "deletionTimestamp" not in owner["metadata"]:
                 _Reconciliation(self._api, self._events, self._queue, self._templates, owner).run()
         except ApiError as error:
@@ -68,7 +68,7 @@ class _Reconciliation:
         events: EventWriter,
         queue: WorkQueue,
         templates: dict[tuple[str, str], Object],
-        owner: Object,
+        owner: Manifest,
     ) -> None:
         self._api = api
         self._events = events
@@ -78,7 +78,7 @@ class _Reconciliation:
         self._name = owner["metadata"]["name"]
         self._namespace = owner["metadata"]["namespace"]
         self._replicas = int(self._spec.get("replicas", 1))
-        self._update = revision_of(owner)
+        self._update = _known_revision(templates, self._spec["template"]) or revision_of(owner)
         self._current = owner.get("status", {}).get("currentRevision") or self._update
         self._templates = templates
         self._uid = owner["metadata"]["uid"]
@@ -92,9 +92,9 @@ class _Reconciliation:
 
     # --- pods ---
 
-    def _pods(self) -> dict[int, Object]:
-        found: dict[int, Object] = {}
-        for pod in self._api.list(POD, self._namespace):
+    def _pods(self) -> dict[int, Manifest]:
+        found: dict[int, Manifest] = {}
+        for pod in self._api.look_at(POD, self._namespace):
             ordinal = ordinal_of(pod, self._owner)
             if ordinal is not None:
                 found[ordinal] = pod
@@ -104,7 +104,7 @@ class _Reconciliation:
     def _is_parallel(self) -> bool:
         return bool(self._spec.get("podManagementPolicy") == "Parallel")
 
-    def _fill(self, pods: Mapping[int, Object]) -> bool:
+    def _fill(self, pods: Mapping[int, Manifest]) -> bool:
         """Make what is missing; answers whether the pass may go on to shrinking and rolling."""
         for ordinal in range(self._replicas):
             pod = pods.get(ordinal)
@@ -115,7 +115,7 @@ class _Reconciliation:
             return False
         return True
 
-    def _shrink(self, pods: Mapping[int, Object]) -> bool:
+    def _shrink(self, pods: Mapping[int, Manifest]) -> bool:
         surplus = sorted((o for o in pods if o >= self._replicas), reverse=True)
         for ordinal in surplus:
             self._delete(pods[ordinal])
@@ -123,7 +123,7 @@ class _Reconciliation:
                 return False
         return not surplus
 
-    def _roll(self, pods: Mapping[int, Object]) -> None:
+    def _roll(self, pods: Mapping[int, Manifest]) -> None:
         """From the highest ordinal down, one at a time, waiting for each to be ready."""
         if self._spec.get("updateStrategy", {}).get("type", "RollingUpdate") != "RollingUpdate":
             return
@@ -135,7 +135,7 @@ class _Reconciliation:
             if not is_ready(pod):
                 return
 
-    def _delete(self, pod: Object) -> None:
+    def _delete(self, pod: Manifest) -> None:
         if not is_terminating(pod):
             meta = pod["metadata"]
             self._api.delete(POD, self._namespace, meta["name"], uid=meta["uid"])
@@ -157,7 +157,7 @@ class _Reconciliation:
         for template in self._spec.get("volumeClaimTemplates", ()):
             name = f"{template['metadata']['name']}-{self._name}-{ordinal}"
             try:
-                claim = self._api.get(CLAIM, self._namespace, name)
+                claim = self._api.look(CLAIM, self._namespace, name)
             except ApiError as error:
                 if error.status != 404:
                     raise
@@ -216,7 +216,7 @@ class _Reconciliation:
 
     # --- status ---
 
-    def _report(self, pods: Mapping[int, Object]) -> None:
+    def _report(self, pods: Mapping[int, Manifest]) -> None:
         live = [p for p in pods.values() if not is_terminating(p)]
         ready = sum(is_ready(p) for p in pods.values())
         updated = sum(revision_label(p) == self._update for p in live)
@@ -237,6 +237,11 @@ class _Reconciliation:
         if status != self._owner.get("status"):
             body = {"status": status}
             self._api.patch(STATEFUL_SET, self._namespace, self._name, body, kind="merge", subresource="status")
+
+
+def _known_revision(templates: Mapping[tuple[str, str], Object], template: Object) -> str:
+    """The revision of a template that was met before, "" for a new one; what is stored is never changed in place."""
+    return next((revision for (_, revision), known in templates.items() if known is template), "")
 
 
 def revision_of(owner: Manifest) -> str:

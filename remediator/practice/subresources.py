@@ -13,12 +13,13 @@ from remediator.model.objects import POD, ResourceType
 from remediator.model.seams import Clock
 from remediator.practice.addressing import Request
 from remediator.practice.apiserver import ApiServer
-from remediator.practice.deleting import DeleteOptions, stamp
+from remediator.practice.deleting import DeleteOptions
 from remediator.practice.patching import patched
 from remediator.practice.refusals import ApiError, bad_request, budget_spent
 from remediator.practice.resources import DISRUPTION_BUDGET
 from remediator.practice.selectors import matches
 from remediator.practice.shapes import check_shape
+from remediator.practice.times import rfc3339
 
 
 class LogSource(Protocol):
@@ -36,7 +37,7 @@ def no_previous_log(container: str, pod: str) -> ApiError:
 
 def log_text(api: ApiServer, logs: LogSource, request: Request) -> str:
     at = request.address
-    pod = api.get(POD, at.namespace, at.name)
+    pod = api.look(POD, at.namespace, at.name)
     container = _container(pod, request.query.get("container", ""))
     tail, limit = request.number("tailLines"), request.number("limitBytes")
     if (tail is not None and tail < 0) or (limit is not None and limit < 1):
@@ -51,7 +52,7 @@ def log_text(api: ApiServer, logs: LogSource, request: Request) -> str:
 def evict(api: ApiServer, clock: Clock, request: Request) -> dict[str, Any]:
     """Delete a pod unless its disruption budget says no (429)."""
     at, body = request.address, request.document()
-    pod = api.get(POD, at.namespace, at.name)
+    pod = api.look(POD, at.namespace, at.name)
     check_shape(body)
     if (body.get("metadata") or {}).get("name", at.name) != at.name:
         raise bad_request("name in URL does not match name in Eviction object")
@@ -90,7 +91,7 @@ def scale_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def rescale(api: ApiServer, resource: ResourceType, request: Request, kind: str) -> dict[str, Any]:
     """Write the replica count through a Scale: replaced (`kind` empty) or patched."""
     at = request.address
-    live = api.get(resource, at.namespace, at.name)
+    live = api.look(resource, at.namespace, at.name)
     scale = patched(scale_of(live), request.json(), kind) if kind else request.document()
     check_shape(scale)
     meta, spec = scale.get("metadata") or {}, scale.get("spec") or {}
@@ -126,7 +127,7 @@ def _container(pod: Mapping[str, Any], asked: str) -> str:
 def _spend_budget(api: ApiServer, clock: Clock, pod: Mapping[str, Any], *, dry_run: bool) -> None:
     meta = pod["metadata"]
     labels = meta.get("labels") or {}
-    budgets = api.list(DISRUPTION_BUDGET, meta["namespace"])
+    budgets = api.look_at(DISRUPTION_BUDGET, meta["namespace"])
     governing = [b for b in budgets if matches(b["spec"].get("selector"), labels)]
     if not governing:
         return
@@ -140,6 +141,6 @@ def _spend_budget(api: ApiServer, clock: Clock, pod: Mapping[str, Any], *, dry_r
     if status.get("disruptionsAllowed", 0) <= 0:
         needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
         raise budget_spent(f"The disruption budget {name} needs {needs} healthy pods and has {has} currently")
-    spent = {**(status.get("disruptedPods") or {}), meta["name"]: stamp(clock.now())}
+    spent = {**(status.get("disruptedPods") or {}), meta["name"]: rfc3339(clock.now())}
     left = {**status, "disruptionsAllowed": status["disruptionsAllowed"] - 1, "disruptedPods": spent}
     api.update({**budget, "status": left}, subresource="status", dry_run=dry_run)

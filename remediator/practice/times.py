@@ -7,12 +7,12 @@ from datetime import datetime
 
 def rfc3339(moment: datetime) -> str:
     """To the second, as metav1.Time."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.isoformat(timespec='seconds')[:19]}Z"
 
 
 def micro_time(moment: datetime) -> str:
     """To the microsecond, as metav1.MicroTime and etcd's log."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.isoformat(timespec='microseconds')[:26]}Z"
 
 
 def go_duration(seconds: int) -> str:

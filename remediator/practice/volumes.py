@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from remediator.model.objects import CLAIM, POD, VOLUME, ResourceType
+from remediator.model.objects import CLAIM, POD, VOLUME, Manifest, ResourceType
 from remediator.model.seams import Clock
 from remediator.practice.apiserver import ApiServer
 from remediator.practice.loops import Key, TaskOwner, WorkQueue
@@ -46,7 +46,7 @@ class VolumeController:
     async def _reconcile(self, key: Key) -> None:
         try:
             self._release_orphans(key)
-            claim = self._api.get(CLAIM, *key)
+            claim = self._api.look(CLAIM, *key)
             if "deletionTimestamp" in claim["metadata"]:
                 self._unprotect(claim)
             else:
@@ -60,26 +60,26 @@ class VolumeController:
 
     # --- claims ---
 
-    def _protect(self, claim: Object) -> None:
+    def _protect(self, claim: Manifest) -> None:
         finalizers = claim["metadata"].get("finalizers", [])
         if PROTECTION not in finalizers:
             self._set_finalizers(claim, [*finalizers, PROTECTION])
 
-    def _unprotect(self, claim: Object) -> None:
+    def _unprotect(self, claim: Manifest) -> None:
         meta = claim["metadata"]
         finalizers = meta.get("finalizers", [])
-        users = (p for p in self._api.list(POD, meta["namespace"]) if meta["name"] in claims_of(p))
+        users = (p for p in self._api.look_at(POD, meta["namespace"]) if meta["name"] in claims_of(p))
         if PROTECTION in finalizers and not any(users):
             self._set_finalizers(claim, [f for f in finalizers if f != PROTECTION])
 
-    def _set_finalizers(self, claim: Object, finalizers: list[str]) -> None:
+    def _set_finalizers(self, claim: Manifest, finalizers: list[str]) -> None:
         meta = claim["metadata"]
         body = {"metadata": {"finalizers": finalizers or None, "uid": meta["uid"]}}
         self._api.patch(CLAIM, meta["namespace"], meta["name"], body, kind="merge")
 
     # --- binding ---
 
-    def _bind(self, claim: Object) -> None:
+    def _bind(self, claim: Manifest) -> None:
         if claim.get("status", {}).get("phase") == "Bound":
             return
         meta = claim["metadata"]
@@ -92,27 +92,27 @@ class VolumeController:
         bound = {"phase": "Bound", "accessModes": volume["spec"]["accessModes"], "capacity": volume["spec"]["capacity"]}
         self._set_claim_phase(claim, bound)
 
-    def _set_claim_phase(self, claim: Object, status: Object) -> None:
+    def _set_claim_phase(self, claim: Manifest, status: Object) -> None:
         meta = claim["metadata"]
         if claim.get("status", {}).get("phase") != status["phase"]:
             self._api.patch(
                 CLAIM, meta["namespace"], meta["name"], {"status": status}, kind="merge", subresource="status"
             )
 
-    def _volume_for(self, claim: Object) -> Object | None:
+    def _volume_for(self, claim: Manifest) -> Manifest | None:
         """The volume the claim names, if it is free; else a new one."""
         wanted = claim["spec"].get("volumeName", "")
         if not wanted:
             return self._provision(claim)
-        volume = self._api.get(VOLUME, "", wanted)
+        volume = self._api.look(VOLUME, "", wanted)
         holder = volume["spec"].get("claimRef")
         if holder and holder.get("uid") not in (None, claim["metadata"]["uid"]):
             return None
         self._api.patch(VOLUME, "", wanted, {"spec": {"claimRef": claim_reference(claim)}}, kind="merge")
         self._set_volume_phase(wanted, "Bound")
-        return self._api.get(VOLUME, "", wanted)
+        return self._api.look(VOLUME, "", wanted)
 
-    def _provision(self, claim: Object) -> Object | None:
+    def _provision(self, claim: Manifest) -> Manifest | None:
         storage = self._storage_class(claim["spec"].get("storageClassName"))
         if storage is None:
             return None
@@ -136,10 +136,10 @@ class VolumeController:
         }
         self._api.create(manifest)
         self._set_volume_phase(name, "Bound")
-        return self._api.get(VOLUME, "", name)
+        return self._api.look(VOLUME, "", name)
 
-    def _storage_class(self, name: str | None) -> Object | None:
-        for storage in self._api.list(STORAGE_CLASS):
+    def _storage_class(self, name: str | None) -> Manifest | None:
+        for storage in self._api.look_at(STORAGE_CLASS):
             annotations = storage["metadata"].get("annotations", {})
             is_default = annotations.get(DEFAULT_CLASS) == "true"
             if storage["metadata"]["name"] == name or (name is None and is_default):
@@ -150,7 +150,7 @@ class VolumeController:
 
     def _release_orphans(self, key: Key) -> None:
         """Volumes whose claim is gone, or is another incarnation under the same name."""
-        for volume in self._api.list(VOLUME):
+        for volume in self._api.look_at(VOLUME):
             holder = volume["spec"].get("claimRef") or {}
             is_bound = volume.get("status", {}).get("phase") == "Bound"
             if (holder.get("namespace"), holder.get("name")) == key and is_bound and not self._lives(holder):
@@ -158,14 +158,14 @@ class VolumeController:
 
     def _lives(self, holder: Mapping[str, Any]) -> bool:
         try:
-            claim = self._api.get(CLAIM, holder["namespace"], holder["name"])
+            claim = self._api.look(CLAIM, holder["namespace"], holder["name"])
         except ApiError as error:
             if error.status != 404:
                 raise
             return False
         return bool(claim["metadata"]["uid"] == holder.get("uid"))
 
-    def _reclaim(self, volume: Object) -> None:
+    def _reclaim(self, volume: Manifest) -> None:
         name = volume["metadata"]["name"]
         self._set_volume_phase(name, "Released")
         if volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":

@@ -14,7 +14,7 @@ from typing import Any
 from remediator.model.seams import Clock
 from remediator.practice.addressing import Request
 from remediator.practice.apiserver import ApiServer
-from remediator.practice.event_views import as_seen
+from remediator.practice.event_views import view
 from remediator.practice.refusals import ApiError, bad_request
 from remediator.practice.resources import of_plural
 from remediator.practice.selectors import field_question, label_question
@@ -54,7 +54,7 @@ class WatchFeed:
             for change in self._api.history.after(self._at):
                 self._at = change.version
                 if kind := seen_as(change, self._resource, self._is_selected):
-                    lines.append(self._line(kind, as_seen(self._resource, change.manifest)))
+                    lines.append(self._line(kind, view(self._resource, change.manifest)))
         except ApiError as error:
             self.is_over = True
             lines.append(_encoded({"type": "ERROR", "object": error.as_status()}))
@@ -72,7 +72,7 @@ class WatchFeed:
     def _state(self) -> list[bytes]:
         query, at = self._request.query, self._request.address
         labels = query.get("labelSelector", "")
-        found = self._api.list(self._resource, at.namespace, labels=labels, fields=self._fields)
+        found = self._api.look_at(self._resource, at.namespace, labels=labels, fields=self._fields)
         self._at = self._api.resource_version
         lines = [self._line("ADDED", manifest) for manifest in found]
         if self._request.asks("sendInitialEvents"):
@@ -84,8 +84,8 @@ class WatchFeed:
         is_here = namespace in ("", manifest["metadata"].get("namespace", ""))
         return is_here and self._has_labels(manifest) and self._has_fields(manifest)
 
-    def _line(self, kind: str, manifest: dict[str, Any]) -> bytes:
-        shown = manifest
+    def _line(self, kind: str, manifest: Mapping[str, Any]) -> bytes:
+        shown: Mapping[str, Any] = manifest
         if self._request.wants_table:
             meta = {"resourceVersion": manifest["metadata"]["resourceVersion"]}
             shown = table(self._resource, [manifest], meta, self._clock.now())

@@ -21,6 +21,8 @@ from typing import Any
 from tests.simulation.planted import PLANTED
 from tests.simulation.running import MOST_SEEDS, Result, find_planted, run_seed
 
+SEEDS_AT_ONCE, TASKS = 4, 25
+"""How many seeds a worker is given at a time, and how often, before it ends."""
 SAID_AT = 10
 """Per cent of the seeds between two lines of progress."""
 
@@ -56,13 +58,19 @@ def _line(entry: dict[str, Any]) -> str:
 
 def many(seeds: Sequence[int], jobs: int) -> int:
     began = time.monotonic()
-    with multiprocessing.get_context("fork").Pool(max(1, jobs), initializer=gc.freeze) as pool:
-        results = pool.imap_unordered(run_seed, seeds, chunksize=4)
+    with multiprocessing.get_context("fork").Pool(max(1, jobs), _begin_worker, maxtasksperchild=TASKS) as pool:
+        results = pool.imap_unordered(run_seed, seeds, chunksize=SEEDS_AT_ONCE)
         violations = _count(results, len(seeds), began)
         found = _find(pool.imap_unordered(find_planted, [bug.name for bug in PLANTED]))
     seconds = time.monotonic() - began
     print(f"seeds={len(seeds)} violations={violations} planted={found}/{len(PLANTED)} seconds={seconds:.1f}")
     return 1 if violations or found < len(PLANTED) else 0
+
+
+def _begin_worker() -> None:
+    """A worker never looks for garbage: before there is too much of it, another takes its place."""
+    gc.freeze()
+    gc.disable()
 
 
 def _count(results: Iterable[Result], total: int, began: float) -> int:

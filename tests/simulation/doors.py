@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 ENDPOINT_SECONDS = 3.0
-WRITTEN = re.compile(r"/(pods|persistentvolumeclaims|persistentvolumes)/[^/?]+\Z")
+WRITTEN = re.compile(r"/(?:namespaces/([^/]+)/)?(pods|persistentvolumeclaims|persistentvolumes)/([^/?]+)\Z")
 KINDS = {"pods": "Pod", "persistentvolumeclaims": "PersistentVolumeClaim", "persistentvolumes": "PersistentVolume"}
 
 
@@ -61,18 +61,16 @@ class SimTransport:
             raise NoAnswer("no whole answer in time", sent=True)
         if spoilt is not None:
             return Answer(*broken(spoilt))
-        response = self._world.router.answer(Request("GET", path, dict(parse_qsl(query))))
-        if response.status == 200 and WRITTEN.search(path):
-            meta = json.loads(response.body)["metadata"]
+        response = self._world.router.answer(Request("GET", path, _query(query)))
+        if response.status == 200 and (written := WRITTEN.search(path)):
+            meta = self._world.stored(*written.groups())["metadata"]
             self._world.history.note("read", path=path, uid=meta["uid"], version=meta["resourceVersion"])
         return Answer(response.status, response.body, _lower(response.headers))
 
     async def _apply(self, call: Call) -> tuple[int, bytes, dict[str, str]]:
         path, _, query = call.target.partition("?")
         headers = {"content-type": call.content_type}
-        response = self._world.router.answer(
-            Request(call.method, path, dict(parse_qsl(query)), headers, call.body or b"")
-        )
+        response = self._world.router.answer(Request(call.method, path, _query(query), headers, call.body or b""))
         return response.status, response.body, _lower(response.headers)
 
 
@@ -222,13 +220,18 @@ def _turned(answer: tuple[int, dict[str, str], bytes]) -> tuple[int, bytes, dict
     return answer[0], answer[2], _lower(answer[1])
 
 
+def _query(text: str) -> dict[str, str]:
+    return dict(parse_qsl(text)) if text else {}
+
+
 def _lower(headers: Any) -> dict[str, str]:
     return {str(name).lower(): str(value) for name, value in headers.items()}
 
 
 def _reply(status: int, body: bytes, _: Any = None) -> Reply:
+    text = body.decode("utf-8", "replace")
     try:
-        parsed = json.loads(body)
+        parsed = json.loads(text)
     except ValueError:
         parsed = None
-    return Reply(status, parsed, body.decode("utf-8", "replace"))
+    return Reply(status, parsed, text)

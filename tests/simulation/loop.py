@@ -9,7 +9,6 @@ in which nothing can ever happen again, or in which time no longer moves, raises
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextvars
 import heapq
 import random
@@ -46,47 +45,85 @@ LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("life", defau
 """Whose task is running: one process of the service, or (None) the world around it."""
 
 
-class _Timers:
-    """Stands where a selector would: waiting is leaping."""
+class Due:
+    """
+    Something that is to be called: what asyncio calls a handle, or a timer when it has a moment.
 
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
+    Whatever it raises ends the simulation, where an ordinary loop would write it to a log.
+    """
 
-    def select(self, timeout: float | None) -> list[Any]:
-        self._loop.leap(timeout)
-        return []
+    __slots__ = ("_args", "_callback", "_context", "_is_cancelled", "_when")
+
+    def __init__(self, when: float, callback: Any, args: tuple[Any, ...], context: contextvars.Context | None) -> None:
+        self._when, self._callback, self._args = when, callback, args
+        self._context = context if context is not None else contextvars.copy_context()
+        self._is_cancelled = False
+
+    def happen(self) -> None:
+        if not self._is_cancelled:
+            self._context.run(self._callback, *self._args)
+
+    def cancel(self) -> None:
+        self._is_cancelled = True
+        self._callback, self._args = None, ()
+
+    def cancelled(self) -> bool:
+        return self._is_cancelled
+
+    done = cancelled
+    """As of a future: whether nothing comes of it any more."""
+
+    def when(self) -> float:
+        return self._when
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Time is virtual; the ready queue is dealt from the seed."""
+    """Time is virtual; what is ready at one moment is dealt from the seed."""
+
+    _ready: list[Due]
+    _scheduled: list[tuple[float, int, Due | asyncio.Future[None]]]
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self._selector = _Timers(self)
-        self._clock_resolution = 1e-9
+        self._ready, self._scheduled = [], []
         self._now = 0.0
         self._turns = 0
+        self._timers = 0
+        self.tasks: list[asyncio.Task[Any]] = []
+        """Every task there was."""
         self._deal = random.Random(f"order {seed}")
         self.world_context = contextvars.copy_context()
         """In which the world's own tasks run, whoever caused them."""
 
+    def deal_anew(self, seed: int) -> None:
+        """From now on, the order is that of another seed."""
+        self._deal = random.Random(f"order {seed}")
+
     def time(self) -> float:
         return self._now
 
-    def leap(self, timeout: float | None) -> None:
-        if timeout is None:
-            raise Stuck("every task waits and no timer is set")
-        self._turns = 0 if timeout > 0 else self._turns + 1
-        if self._turns > SPINNING:
-            raise Stuck(f"time stands still at {self._now:.3f}: something runs in circles")
-        if timeout > 0:
-            self._now = max(self._now, self._scheduled[0].when())
+    # --- what is called by asyncio, without what a loop with sockets and threads must look after ---------------
+
+    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Due:
+        due = Due(self._now, callback, args, context)
+        self._ready.append(due)
+        return due
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Due:
+        due = Due(when, callback, args, context)
+        self._timers += 1
+        heapq.heappush(self._scheduled, (when, self._timers, due))
+        return due
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Due:
+        return self.call_at(self._now + delay, callback, *args, context=context)
 
     def create_task(
         self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: contextvars.Context | None = None
     ) -> asyncio.Task[Any]:
         task = super().create_task(coro, name=name, context=context)
         life = context.get(LIFE) if context is not None else LIFE.get()
+        self.tasks.append(task)
         if life is not None:
             life.tasks.append(task)
         return task
@@ -95,22 +132,45 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """A task of the world, which no end of the service's process reaches."""
         return self.create_task(coro, name=name, context=self.world_context.copy())
 
+    def alarm(self, seconds: float) -> asyncio.Future[None]:
+        """Comes true after so many seconds, with no callback in between."""
+        alarm = self.create_future()
+        self._timers += 1
+        heapq.heappush(self._scheduled, (self._now + max(0.0, seconds), self._timers, alarm))
+        return alarm
+
+    # --- one turn ----------------------------------------------------------------------------------------------
+
     def _run_once(self) -> None:
-        if len(self._ready) > 1:
-            dealt = list(self._ready)
+        timers = self._scheduled
+        # Cancelled timers are dropped first: otherwise the loop would leap to a moment at which nothing happens.
+        while timers and timers[0][2].done():
+            heapq.heappop(timers)
+        self._turns += 1
+        if not self._ready:
+            self._leap()
+        elif self._turns > SPINNING:
+            raise Stuck(f"time stands still at {self._now:.3f}: something runs in circles")
+        while timers and timers[0][0] <= self._now:
+            self._is_due(heapq.heappop(timers)[2])
+        dealt, self._ready = self._ready, []
+        if len(dealt) > 1:
             self._deal.shuffle(dealt)
-            self._ready = collections.deque(dealt)
-        # Cancelled timers are dropped here: otherwise the loop would leap to a moment at which nothing happens.
-        while self._scheduled and self._scheduled[0].cancelled():
-            heapq.heappop(self._scheduled)._scheduled = False
-            self._timer_cancelled_count = max(0, self._timer_cancelled_count - 1)
-        super()._run_once()
+        for due in dealt:
+            due.happen()
 
-    def _process_events(self, event_list: list[Any]) -> None:
-        pass
+    def _is_due(self, due: Due | asyncio.Future[None]) -> None:
+        if isinstance(due, Due):
+            self._ready.append(due)
+        elif not due.done():
+            due.set_result(None)
 
-    def _write_to_self(self) -> None:
-        pass
+    def _leap(self) -> None:
+        """To the next timer."""
+        if not self._scheduled:
+            raise Stuck("every task waits and no timer is set")
+        if self._scheduled[0][0] > self._now:
+            self._now, self._turns = self._scheduled[0][0], 0
 
 
 class VirtualClock:
@@ -126,7 +186,7 @@ class VirtualClock:
         return BOOTED + self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(max(0.0, seconds))
+        await self._loop.alarm(seconds)
 
 
 class CountedIds:
@@ -145,7 +205,7 @@ def run_in(loop: VirtualLoop, scenario: Coroutine[Any, Any, Any]) -> Any:
     try:
         return loop.run_until_complete(scenario)
     finally:
-        left = [task for task in asyncio.all_tasks(loop) if not task.done()]
+        left = [task for task in loop.tasks if not task.done()]
         for task in left:
             task.cancel()
         if left:

@@ -238,7 +238,7 @@ class People:
 
     def volumes(self) -> dict[str, str]:
         """Reclaim policy by the claim's uid that each volume belongs to."""
-        found = self._world.cluster.api.list(VOLUME)
+        found = self._world.cluster.api.look_at(VOLUME)
         return {
             v["spec"]["claimRef"].get("uid", ""): v["spec"].get("persistentVolumeReclaimPolicy", "Delete")
             for v in found

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from remediator import systems
+from remediator import guards, systems
 from remediator.endpoints.http import HttpEndpointView, PermittedEndpoint
 from remediator.kube.client import KubeClient
 from remediator.model.rules import Rule
@@ -26,6 +26,7 @@ from tests.simulation.journal import SimBackups
 from tests.simulation.loop import VirtualClock
 
 RULES = Path(__file__).parents[2] / "rules" / "etcd" / "member-removed.yaml"
+SYSTEMS, GUARDS = systems.discover(), guards.discover()
 PROTECTED = ("kube-*", "default")
 
 
@@ -38,7 +39,7 @@ def shipped_rule(max_members: int) -> Rule:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rule.yaml"
         path.write_text(yaml.safe_dump(text, sort_keys=False))
-        book = load_rules([path], systems.discover(), protected=PROTECTED)
+        book = load_rules([path], SYSTEMS, protected=PROTECTED)
     assert not book.problems, book.problems
     return book.rules[0]
 

@@ -17,16 +17,17 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from remediator import guards, systems
 from remediator.dispatch import Dispatcher
 from remediator.kube.client import KubeClient
 from remediator.kube.requests import Requests
 from remediator.model.ledger import Delivery, Switch
-from remediator.model.objects import POD
+from remediator.model.objects import POD, Manifest
 from remediator.model.rules import Limit
 from remediator.model.runs import Run
 from remediator.practice.cluster import PracticeCluster
+from remediator.practice.etcd_model import EtcdCluster
 from remediator.practice.etcd_runtime import SimulatedRuntime
+from remediator.practice.resources import of_plural
 from remediator.practice.routing import Router
 from remediator.receiver.parsing import read_notification
 from remediator.runs.desk import Bounds, Desk
@@ -37,7 +38,7 @@ from tests.simulation.faults import Fault, Scene, Troubles, acts, describe
 from tests.simulation.journal import History, Journal, SimBackups
 from tests.simulation.loop import LIFE, CountedIds, Life, VirtualClock, VirtualLoop
 from tests.simulation.people import People
-from tests.simulation.service import PROTECTED, Seams, SimAccess, notification, shipped_rule
+from tests.simulation.service import GUARDS, PROTECTED, SYSTEMS, Seams, SimAccess, notification, shipped_rule
 
 AFTERMATH = 40.0
 """Seconds after the last run's end in which what was on its way may still arrive."""
@@ -74,9 +75,11 @@ class World:
 
     async def hop(self, life: Life) -> None:
         """A little time passes, as between any two machines; a process that has ended never sees the end of it."""
-        await life.go_on()
-        await self.clock.sleep(self.latency())
-        await life.go_on()
+        if life.is_over:
+            await life.go_on()
+        await self.loop.alarm(self.latency())
+        if life.is_over:
+            await life.go_on()
 
     def count_write(self) -> int:
         self._writes += 1
@@ -129,10 +132,10 @@ class World:
         desk = Desk(
             store=self.journal,
             clock=self.clock,
-            systems=seams.systems(systems.discover()),
+            systems=seams.systems(SYSTEMS),
             rule={self.rule.name: self.rule}.get,
             access=access,
-            guards=seams.guards(guards.discover()),
+            guards=seams.guards(GUARDS),
             tell=lambda _: None,
             bounds=Bounds(Limit(10, timedelta(hours=1)), Limit(5, timedelta(hours=1)), PROTECTED),
         )
@@ -217,11 +220,9 @@ class World:
 
     def truth(self) -> dict[str, Any]:
         """The cluster as it really is, seen by nobody: pods, claims, volumes, members, keys."""
-        setup, runtime = self.scene.setup, self.cluster.etcd_runtime
-        assert isinstance(runtime, SimulatedRuntime)
-        main = next(iter(runtime.network.clusters.values()))
+        setup, runtime, main = self.scene.setup, self._runtime(), self._main()
         pods = {}
-        for pod in self.cluster.api.list(POD, setup.namespace):
+        for pod in self.cluster.api.look_at(POD, setup.namespace):
             server = runtime.network.servers.get(pod.get("status", {}).get("podIP", ""))
             is_member = server is not None and server.cluster is main and server.member in main.members
             is_voter = is_member and server is not None and not server.is_learner and main.is_connected(server.member)
@@ -239,6 +240,18 @@ class World:
             "wanted_keys": setup.keys,
             "clusters": len({id(s.cluster) for s in runtime.network.servers.values() if s.cluster is not None}),
         }
+
+    def stored(self, namespace: str | None, plural: str, name: str) -> Manifest:
+        return self.cluster.api.look(of_plural("v1", plural).resource, namespace or "", name)
+
+    def _runtime(self) -> SimulatedRuntime:
+        runtime = self.cluster.etcd_runtime
+        assert isinstance(runtime, SimulatedRuntime)
+        return runtime
+
+    def _main(self) -> EtcdCluster:
+        """The cluster that was founded first, and should be the only one."""
+        return next(iter(self._runtime().network.clusters.values()))
 
     # --- one simulation ------------------------------------------------------------------------------------
 
@@ -276,12 +289,10 @@ class World:
         self.history.note("end", truth=self.truth(), runs=runs, steps=steps)
 
     async def _watch_leader(self) -> None:
-        had = True
+        main, had = self._main(), True
         while True:
-            runtime = self.cluster.etcd_runtime
-            assert isinstance(runtime, SimulatedRuntime)
-            has = bool(next(iter(runtime.network.clusters.values())).leader)
+            has = bool(main.leader)
             if has != had:
                 self.history.note("leader", has=has)
                 had = has
-            await self.clock.sleep(0.5)
+            await main.next_move()

@@ -89,9 +89,10 @@ NUMBER = re.compile(r"[0-9]{1,20}\Z")
 def _unsigned(value: object) -> int:
     """A number of 64 bits, which the gateway writes as text; left out is zero. Raises Permanent for anything else."""
     text = "0" if value is None else str(value)
-    if isinstance(value, bool | float) or not NUMBER.match(text) or int(text) >= 2**64:
+    number = int(text) if not isinstance(value, bool | float) and NUMBER.match(text) else 2**64
+    if number >= 2**64:
         raise Permanent(f"etcd's answer has {text[:40]!r} where a number of 64 bits belongs")
-    return int(text)
+    return number
 
 
 def _listed(body: Mapping[str, Any], name: str) -> Sequence[Any]:

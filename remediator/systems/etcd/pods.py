@@ -54,8 +54,12 @@ def environment(pod: Manifest) -> dict[str, str]:
         if "valueFrom" in entry:
             source = entry["valueFrom"].get("fieldRef", {}).get("fieldPath", "")
             raw = known.get(source, f"$({entry['name']})")
-        values[entry["name"]] = VARIABLE.sub(lambda m, before=dict(values): before.get(m[1], m[0]), raw)  # type: ignore[misc]
+        values[entry["name"]] = _expanded(raw, values) if "$(" in raw else raw
     return values
+
+
+def _expanded(text: str, values: Mapping[str, str]) -> str:
+    return VARIABLE.sub(lambda found: values.get(found[1], found[0]), text)
 
 
 def _peer_url(pod: Manifest, env: Mapping[str, str]) -> str:
