@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 UV := $(VENV)/bin/uv
 READY := $(VENV)/.ready
+BENCH := .venv-bench
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format simulate bench test-cluster clean
@@ -39,11 +40,13 @@ format: $(READY) ## put every file into its form
 simulate: $(READY) ## seeded crashes and faults in virtual time: make simulate SEEDS=200
 	@$(VENV)/bin/python -m tests.simulation --seeds $(or $(SEEDS),100)
 
-bench: $(READY) ## measure, as ratios in one run; writes build/bench.json
+bench: $(READY) ## measure, as ratios in one run, beside DBOS and procrastinate; writes build/bench.json
+	@UV_PROJECT_ENVIRONMENT=$(BENCH) $(UV) sync --quiet --locked --only-group bench --system-certs \
+	  || echo "DBOS and procrastinate cannot be installed into $(BENCH); the run does without them" >&2
 	@$(VENV)/bin/python -m tests.benchmarks
 
 test-cluster: $(READY) ## the Kubernetes contract suite on a real API server, where KUBEBUILDER_ASSETS names one
 	@tests/cluster/run $(ARGS)
 
 clean: ## forget what was built
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,7 +1,7 @@
 """
-What single parts cost, asked inside this process: matching against many rules, journalling one step.
+What matching against many rules costs, asked inside this process.
 
-In: a folder. Out: a ratio, and milliseconds. Nothing here is a server.
+In: nothing. Out: a ratio. Nothing here is a server.
 """
 
 from __future__ import annotations
@@ -10,22 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 from remediator.clocks import SystemClock, new_id
 from remediator.dispatch import Dispatcher
 from remediator.model.alerts import Notification
-from remediator.model.ledger import Delivery, RunFilter
-from remediator.model.objects import STATEFUL_SET, ObjectRef
-from remediator.model.plans import Effect
 from remediator.model.rules import Limit, Mode, Rule, Verification
-from remediator.model.runs import StepRecord, StepState
 from remediator.receiver.parsing import read_notification
 from remediator.rulebook.matchers import parse_matcher
-from remediator.store.sqlite import SQLiteStore
 from tests.benchmarks.bodies import NAMESPACE, bodies
-
-STEPS = 300
 
 
 def _rule(number: int) -> Rule:
@@ -73,27 +65,3 @@ def match_1000_vs_10_rules() -> float:
     notification: Notification = read_notification(next(bodies(100, 0.1)))
     few, many = _dispatcher(10), _dispatcher(1000)
     return _quickest(lambda: many.dispatch(notification)) / _quickest(lambda: few.dispatch(notification))
-
-
-async def step_ms_sqlite(folder: Path) -> float:
-    """One step in the journal, from intent to outcome: two durable commits, one after the other."""
-    clock = SystemClock()
-    store = await SQLiteStore.open(folder / "step" / "journal.db", clock)
-    try:
-        body = next(bodies(1, 1.0))
-        sorted_alerts = _dispatcher(1).dispatch(read_notification(body))
-        await store.file(Delivery(clock.now(), body, "", sorted_alerts.candidates))
-        (run,) = await store.list(RunFilter())
-        began = time.perf_counter()
-        for seq in range(STEPS):
-            now = clock.now()
-            intent = {"ref": ObjectRef(STATEFUL_SET, "web", NAMESPACE).as_json(), "replicas": seq}
-            deadline = now + timedelta(minutes=1)
-            record = StepRecord(run.id, seq, 1, "scale", Effect.IDEMPOTENT, StepState.INTENT, intent, now, deadline)
-            run = await store.intend(run, record)
-            run = await store.settle(
-                run, record, state=StepState.DONE, by_probe=False, changed=True, detail="scaled", at=clock.now()
-            )
-        return 1000 * (time.perf_counter() - began) / STEPS
-    finally:
-        await store.close()
