@@ -34,6 +34,8 @@ CONCURRENCY = 16
 """Runs at a time, as the service has it by default."""
 AMPLE = Limit(1_000_000, timedelta(hours=1))
 MINUTE = timedelta(minutes=1)
+VERB = "kubernetes.scale"
+PLAN_STEPS = 6
 
 
 def allow(_: Usage) -> Verdict:
@@ -45,11 +47,14 @@ def target_of(run: Run) -> ObjectRef:
 
 
 def plan_of(run: Run) -> Plan:
-    """One step, as a system would draft it."""
+    """As long as the shipped cure of etcd: a plan is part of its run, and long ones have their price."""
     target = target_of(run)
     change = Change("spec.replicas", "3", "2")
-    step = Step(0, "kubernetes.scale", target, {"replicas": 2}, Effect.IDEMPOTENT, MINUTE, "", (change,), (), (target,))
-    return Plan(run.rule, run.rule_revision, target, "scale it down", (step,), "", ())
+    steps = tuple(
+        Step(seq, VERB, target, {"replicas": 2}, Effect.IDEMPOTENT, MINUTE, "too many", (change,), (), (target,))
+        for seq in range(PLAN_STEPS)
+    )
+    return Plan(run.rule, run.rule_revision, target, "scale it down", steps)
 
 
 class Ours:
@@ -133,8 +138,7 @@ class Ours:
 
     def _record(self, run: Run, seq: int) -> StepRecord:
         now, intent = self._clock.now(), {"ref": target_of(run).as_json(), "replicas": [3, 2], "version": "48211"}
-        verb, effect = "kubernetes.scale", Effect.IDEMPOTENT
-        return StepRecord(run.id, seq, 1, verb, effect, StepState.INTENT, intent, now, now + MINUTE)
+        return StepRecord(run.id, seq, 1, VERB, Effect.IDEMPOTENT, StepState.INTENT, intent, now, now + MINUTE)
 
     async def _settle(self, run: Run, record: StepRecord) -> Run:
         now = self._clock.now()
