@@ -18,7 +18,7 @@ from tests.benchmarks.engines.sides import SIDES, THEIRS, Side
 from tests.benchmarks.engines.stores import Missing
 from tests.benchmarks.engines.turns import Turn
 
-ROUNDS = 3
+ROUNDS = 5
 Say = Callable[[str], None]
 
 

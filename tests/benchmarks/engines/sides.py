@@ -35,13 +35,13 @@ class Side:
         return sys.executable if self.is_ours else str(THEIRS)
 
 
-_OURS, _DBOS = Amounts(6000, 20, 60, 400, 40), Amounts(1500, 5, 60, 300, 20)
+_OURS, _DBOS = Amounts(4000, 15, 40, 300, 25), Amounts(1000, 4, 40, 200, 10)
 SIDES = (
     Side("sqlite", "ours", "sqlite", _OURS),
     Side("postgres", "ours", "postgres", _OURS),
     Side("dbos_sqlite", "with_dbos", "sqlite", _DBOS),
     Side("dbos_postgres", "with_dbos", "postgres", _DBOS),
-    Side("procrastinate", "with_procrastinate", "postgres", Amounts(1500, 10, 60, 0, 0)),
+    Side("procrastinate", "with_procrastinate", "postgres", Amounts(1000, 6, 40, 0, 0)),
 )
 BESIDE = {"dbos_sqlite": "sqlite", "dbos_postgres": "postgres", "procrastinate": "postgres"}
 """Ours that each of theirs is compared with: the one on the same database."""
