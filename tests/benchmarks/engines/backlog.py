@@ -18,14 +18,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from remediator.clocks import SystemClock
-from remediator.model.ledger import StartRequest
 from remediator.model.objects import STATEFUL_SET, ObjectRef
 from remediator.model.runs import Run, RunState
 from remediator.model.seams import RunStore
 from remediator.model.verdicts import Reason
 from tests.benchmarks.bodies import NAMESPACE, bodies
 from tests.benchmarks.engines.measuring import cannot
-from tests.benchmarks.engines.ours import AMPLE, Ours, allow
+from tests.benchmarks.engines.ours import Ours, allow, start_of
 from tests.benchmarks.engines.stores import Missing, store_at
 
 BLOCKED = 20_000
@@ -49,14 +48,14 @@ class Backlog:
     async def _lay(self, alerts: Iterator[bytes]) -> None:
         """One run that has the target, and the others held behind it."""
         await self._store.file(self._ours.job(next(alerts)))
-        (holder, *others) = await self._store.claim(self._clock.now(), AT_ONCE)
+        (holder, *others) = [entry.run for entry in await self._store.claim(AT_ONCE)]
         holder = await self._store.save(replace(holder, target=HOT))
-        await self._store.start(StartRequest(holder, HOT.key, AMPLE, AMPLE, AMPLE), allow)
+        await self._store.start(start_of(holder, HOT), allow)
         await self._store.save(replace(holder, state=RunState.RUNNING, due_at=self._later()))
         await self._hold(others)
         for body in itertools.islice(alerts, BLOCKED // AT_ONCE):
             await self._store.file(self._ours.job(body))
-            await self._hold(await self._store.claim(self._clock.now(), AT_ONCE))
+            await self._hold([entry.run for entry in await self._store.claim(AT_ONCE)])
 
     async def _hold(self, runs: Sequence[Run]) -> None:
         async with asyncio.TaskGroup() as saves:
@@ -66,7 +65,7 @@ class Backlog:
 
     async def _claim_once(self) -> float:
         began = time.perf_counter()
-        runs = await self._store.claim(self._clock.now(), CLAIMED)
+        runs = [entry.run for entry in await self._store.claim(CLAIMED)]
         took = time.perf_counter() - began
         if len(runs) != CLAIMED or any(run.state is not RunState.PENDING for run in runs):
             raise RuntimeError(f"the sixteen free runs were to be claimed, and these were: {runs}")

@@ -8,15 +8,17 @@ what fails loses only itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.engines import summing, turns
-from tests.benchmarks.engines.postgres import Server, server
 from tests.benchmarks.engines.sides import SIDES, THEIRS, Side
-from tests.benchmarks.engines.stores import Missing
 from tests.benchmarks.engines.turns import Turn
+from tests.postgres import programs
+from tests.postgres.server import PostgresServer, server
+from tests.postgres.template import made_template
 
 ROUNDS = 5
 Say = Callable[[str], None]
@@ -33,16 +35,17 @@ class Compared:
 
 async def compare(folder: Path, say: Say) -> Compared:
     try:
-        async with server() as postgres:
-            return await _Comparison(folder, postgres, say).made()
-    except Missing as missing:
+        programs.folder()
+    except RuntimeError as missing:
         comparison = _Comparison(folder, None, say)
         comparison.leave_out(str(missing), *(side for side in SIDES if side.database == "postgres"))
         return await comparison.made()
+    with made_template() as template, server(template) as postgres:
+        return await _Comparison(folder, postgres, say).made()
 
 
 class _Comparison:
-    def __init__(self, folder: Path, postgres: Server | None, say: Say) -> None:
+    def __init__(self, folder: Path, postgres: PostgresServer | None, say: Say) -> None:
         self._folder = folder
         self._postgres = postgres
         self._say = say
@@ -60,7 +63,8 @@ class _Comparison:
             self.leave_out(why, *(side for side in SIDES if not side.is_ours))
         for number in range(1, ROUNDS + 1):
             for side in self._measured():
-                self._note(side, await turns.take(side, await self._database(side, f"round_{number}")))
+                with self._database(side, f"round-{number}") as url:
+                    self._note(side, await turns.take(side, url))
             self._say(f"engines, round {number} of {ROUNDS}: {self._progress()}")
         for side in self._measured():
             if side.is_ours:
@@ -71,12 +75,14 @@ class _Comparison:
     def _measured(self) -> list[Side]:
         return [side for side in SIDES if side.name not in self._missing | self._failed]
 
-    async def _database(self, side: Side, occasion: str) -> str:
+    @contextmanager
+    def _database(self, side: Side, occasion: str) -> Iterator[str]:
         """The URL of an empty one."""
-        name = f"{side.name}_{occasion}"
         if self._postgres is not None and side.database == "postgres":
-            return await self._postgres.empty_database(name)
-        return f"sqlite:///{self._folder / name}.db"
+            with self._postgres.database() as empty:
+                yield empty.url
+        else:
+            yield f"sqlite:///{self._folder / side.name}-{occasion}.db"
 
     def _note(self, side: Side, turn: Turn) -> None:
         if turn.failed:
@@ -88,7 +94,8 @@ class _Comparison:
 
     async def _claim_behind_a_backlog(self, side: Side) -> None:
         self._say(f"engines, claims behind a backlog: {side.name}")
-        turn = await turns.take_backlog(side, await self._database(side, "backlog"))
+        with self._database(side, "backlog") as url:
+            turn = await turns.take_backlog(side, url)
         if turn.failed:
             self._failed[side.name] = turn.failed
         self._backlog |= {f"{name}_{side.name}": figure for name, figure in turn.figures.items()}

@@ -2,9 +2,9 @@
 The service's own journal, on SQLite or PostgreSQL, through the `RunStore` that the service uses.
 
 In: a path or a URL, and how much to ask. Out: the figures of `measuring`. A job is a delivery with its raw body and one
-run for each alert; its first step is called after the same commits as in the service: claimed, plan saved, started
-within its limits with the target's lock, running, intent. The worker here has no cluster to look at and no guards
-but the limits.
+run for each alert; its first step is called after the same commits as in the service: filed, claimed, plan saved,
+started within its limits with the target's lock, running, intent. The worker here has no cluster to look at and no
+guards but the limits.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 from remediator.clocks import SystemClock, new_id
-from remediator.model.ledger import Candidate, Delivery, StartRequest, Usage
+from remediator.model.ledger import Candidate, Delivery, StartRequest, Trace, Usage
 from remediator.model.objects import STATEFUL_SET, ObjectRef
 from remediator.model.plans import Change, Effect, Plan, Step
 from remediator.model.rules import Limit
-from remediator.model.runs import Run, RunState, StepRecord, StepState
+from remediator.model.runs import Run, RunEvent, RunState, StepRecord, StepState
 from remediator.model.seams import RunStore
 from remediator.model.verdicts import Allow, Verdict
 from remediator.receiver.parsing import read_notification
@@ -55,6 +55,11 @@ def plan_of(run: Run) -> Plan:
         for seq in range(PLAN_STEPS)
     )
     return Plan(run.rule, run.rule_revision, target, "scale it down", steps)
+
+
+def start_of(run: Run, target: ObjectRef) -> StartRequest:
+    """With limits that are counted and never reached."""
+    return StartRequest(run, target.key, target.namespace, AMPLE, AMPLE, AMPLE, AMPLE)
 
 
 class Ours:
@@ -98,9 +103,9 @@ class Ours:
             while True:
                 await self._filed.wait()
                 self._filed.clear()
-                claimed = await self._store.claim(self._clock.now(), CONCURRENCY)
-                for run in claimed:
-                    runs.create_task(self._drive(run))
+                claimed = await self._store.claim(CONCURRENCY)
+                for entry in claimed:
+                    runs.create_task(self._drive(entry.run))
                 if len(claimed) == CONCURRENCY:
                     self._filed.set()
 
@@ -116,15 +121,18 @@ class Ours:
     async def _begin(self, run: Run) -> Run:
         """From a claimed run to one that may act: its plan, its place within the limits, its target."""
         run = await self._store.save(replace(run, target=target_of(run), plan=plan_of(run)))
-        verdict = await self._store.start(StartRequest(run, target_of(run).key, AMPLE, AMPLE, AMPLE), allow)
+        verdict = await self._store.start(start_of(run, target_of(run)), allow)
         if verdict != Allow():
             raise RuntimeError(f"run {run.id} of the benchmark was not allowed to start: {verdict}")
-        return await self._store.save(replace(run, state=RunState.RUNNING, started_at=self._clock.now()))
+        now = self._clock.now()
+        moved = Trace(now, str(run.state), str(RunEvent.ALLOWED), str(RunState.RUNNING), "", "all guards allow it")
+        return await self._store.save(replace(run, state=RunState.RUNNING, started_at=now), moved)
 
     # --- steps ---------------------------------------------------------------------------------------------
 
     async def ready(self, runs: int, steps: int) -> Mapping[str, tuple[Run, int]]:
-        return {run.id: (await self._begin(run), steps) for run in await self._store.claim(self._clock.now(), runs)}
+        claimed = await self._store.claim(runs)
+        return {entry.run.id: (await self._begin(entry.run), steps) for entry in claimed}
 
     async def carry_out(self, runs: Mapping[str, tuple[Run, int]]) -> None:
         async with asyncio.TaskGroup() as tasks:
