@@ -105,7 +105,7 @@ def _configure(folder: Path, port: int, operations: int, token: str, cluster: st
         "webhook": {"auth": {"bearer_files": [str(folder / "token")]}},
         "operators": {"token_files": [str(folder / "token")]},
         "kubernetes": {"server": cluster, "token_file": str(folder / "cluster.token")},
-        "limits": {"per_service": {"count": 10_000}},
+        "limits": {"per_namespace": {"count": 10_000}, "per_service": {"count": 10_000}},
         # A run keeps its place until it is verified, so there must be places for some seconds' alerts.
         "workers": {"concurrency": 256},
     }
