@@ -72,9 +72,8 @@ async def measure(folder: Path) -> dict[str, float]:
 def table(figures: dict[str, float]) -> str:
     lines = [f"{figures[name]:>12,.{_digits(figures[name])}f}  {what}" for name, what in WHAT.items()]
     machine = f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}"
-    return "\n".join(
-        [*lines, f"{machine}; load before the run {_load:.1f}: with others at work, believe the ratios only"]
-    )
+    load = f"load {_load:.1f} before and {os.getloadavg()[0]:.1f} after"
+    return "\n".join([*lines, f"{machine}; {load}: with others at work, believe the ratios only"])
 
 
 def _digits(figure: float) -> int:
@@ -102,7 +101,8 @@ def main() -> int:
 def as_written(figures: dict[str, float], compared: Compared) -> dict[str, object]:
     """Every figure by name, what is missing by the side it is missing for, and how busy the machine was."""
     rounded: dict[str, object] = {name: round(figures[name], 4) for name in sorted(figures)}
-    return rounded | {"load_before": round(_load, 2), "not_measured": compared.missing | compared.failed}
+    load = {"load_before": round(_load, 2), "load_after": round(os.getloadavg()[0], 2)}
+    return rounded | load | {"not_measured": compared.missing | compared.failed}
 
 
 if __name__ == "__main__":
