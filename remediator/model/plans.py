@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from remediator.model.objects import ObjectRef
@@ -103,7 +104,7 @@ class Plan:
     arithmetic: tuple[str, ...] = field(default_factory=tuple)
     """The sums the plan rests on (quorum before and after each round), a line each."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -143,6 +143,8 @@ def _configure(db: sqlite3.Connection, path: Path) -> None:
         raise StoreUnavailable(f"the file system of {path} cannot keep a WAL (got {mode!r}); use a local disk")
     for setting in ("synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF", "cell_size_check = ON"):
         db.execute(f"PRAGMA {setting}")
+    # The savepoints of a group are small: a file of their own for each costs more than they do.
+    db.execute("PRAGMA temp_store = MEMORY")
     # A storm's WAL is given back to the disk at the next checkpoint.
     db.execute("PRAGMA journal_size_limit = 67108864")
 
