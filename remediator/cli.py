@@ -21,6 +21,7 @@ from remediator import __version__
 from remediator.model.errors import ConfigError, RemediatorError
 
 SHIPPED_RULES = "rules"
+WITHOUT_THE_API = "To freeze without the API: make the file FREEZE in state_directory, or send the process SIGUSR1."
 
 
 def main() -> None:
@@ -249,7 +250,12 @@ def _switch(path: str, url: str, token_file: Path, why: str, by: str, said: str)
 @_service_options
 def freeze(url: str, token_file: Path, why: str, by: str) -> None:
     """Stop every write until `unfreeze`."""
-    _switch("/api/v1/freeze", url, token_file, why, by, "frozen: nothing is written until `remediator unfreeze`")
+    from remediator.terminal.operator import OperatorError
+
+    try:
+        _switch("/api/v1/freeze", url, token_file, why, by, "frozen: nothing is written until `remediator unfreeze`")
+    except OperatorError as error:
+        raise OperatorError(f"{error}\nnothing was frozen by this. {WITHOUT_THE_API}") from error
 
 
 @cli.command()
@@ -261,11 +267,24 @@ def unfreeze(url: str, token_file: Path, why: str, by: str) -> None:
 
 
 @cli.command()
+@_service_options
+@output
+def switches(url: str, token_file: Path, output: str) -> None:
+    """What is frozen and what is armed, by whom and why."""
+    from remediator.terminal.operator import Operator
+    from remediator.terminal.switches import switch_rows
+
+    answer = asyncio.run(Operator(url, token_file).get("/api/v1/switches"))
+    rows = switch_rows(answer) if output == "table" else answer
+    _print(rows, output, ["what", "stands", "by", "why", "at"])
+
+
+@cli.command()
 @click.argument("rule")
 @_why_and_who
 @_service_options
 def arm(rule: str, url: str, token_file: Path, why: str, by: str) -> None:
-    """Let a rule act as its mode says."""
+    """Let a rule act as its mode says, until its file says something else."""
     _switch(f"/api/v1/rules/{quote(rule, safe='')}/arm", url, token_file, why, by, f"{rule} is armed")
 
 

@@ -7,7 +7,7 @@ reference page. No label value ever comes from an alert: only rules, closed sets
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import singledispatchmethod
@@ -19,6 +19,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from remediator import __version__
+from remediator.model.brakes import BrakeState, Engaged, Unreadable
 from remediator.model.reports import (
     Diagnosed,
     GuardsAnswered,
@@ -40,16 +41,19 @@ class LiveState:
     """Runs that have not ended, by rule and state."""
     armed: Mapping[str, bool] = field(default_factory=dict)
     frozen: bool = False
+    """By the switch in the store."""
     damaged: int = 0
     """Runs of the journal that cannot be read."""
 
 
 class _Live(Collector):
-    def __init__(self, state: Callable[[], LiveState]) -> None:
-        self._state = state
+    def __init__(self, state: Callable[[], LiveState], brakes: Callable[[], Sequence[BrakeState]]) -> None:
+        self._state, self._brakes = state, brakes
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        state = self._state()
+        state, brakes = self._state(), self._brakes()
+        frozen = state.frozen or any(isinstance(brake, Engaged) for brake in brakes)
+        unreadable = sum(isinstance(brake, Unreadable) for brake in brakes)
         active = GaugeMetricFamily("remediator_runs_active", "Runs that have not ended.", labels=["rule", "state"])
         for (rule, name), count in sorted(state.active.items()):
             active.add_metric([rule, name], count)
@@ -58,7 +62,12 @@ class _Live(Collector):
             armed.add_metric([rule], float(is_armed))
         yield active
         yield armed
-        yield GaugeMetricFamily("remediator_frozen", "Whether all writes are stopped.", value=float(state.frozen))
+        yield GaugeMetricFamily("remediator_frozen", "Whether all writes are stopped.", value=float(frozen))
+        yield GaugeMetricFamily(
+            "remediator_brakes_unreadable",
+            "Ways to freeze that cannot be read.",
+            value=unreadable,
+        )
         yield GaugeMetricFamily(
             "remediator_store_damaged_runs", "Runs of the journal that cannot be read.", value=state.damaged
         )
@@ -73,7 +82,8 @@ class Metrics:
         self._of_ingest()
         self._of_runs()
         self._live = LiveState()
-        self.registry.register(_Live(lambda: self._live))
+        self._brakes: Sequence[BrakeState] = ()
+        self.registry.register(_Live(lambda: self._live, lambda: self._brakes))
 
     def _of_the_service(self) -> None:
         r = self.registry
@@ -143,6 +153,10 @@ class Metrics:
     def show(self, state: LiveState) -> None:
         """What the gauges of live state say from now on."""
         self._live = state
+
+    def show_brakes(self, brakes: Sequence[BrakeState]) -> None:
+        """What the brakes say from now on, whatever becomes of the store."""
+        self._brakes = brakes
 
     @property
     def handler(self) -> Callable[[Any], Awaitable[Any]]:

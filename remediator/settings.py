@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from remediator.credentials import Credentials
 from remediator.model.errors import ConfigError
+from remediator.model.objects import is_object_name
 
 PREFIX = "REMEDIATOR_"
 DOWNWARD = {"POD_NAMESPACE": "namespace", "POD_NAME": "pod_name", "NODE_NAME": "node"}
@@ -143,6 +144,21 @@ class Own(Section):
     node: str = ""
 
 
+class Freeze(Section):
+    """Ways to freeze that do not need the store."""
+
+    file: Path | None = None
+    config_map: str = ""
+
+    @field_validator("config_map")
+    @classmethod
+    def _names_an_object(cls, text: str) -> str:
+        parts = text.split("/")
+        if text and (len(parts) > 2 or not all(is_object_name(part) for part in parts)):
+            raise ValueError("must be `namespace/name`, or `name` for one beside the service itself")
+        return text
+
+
 class Window(Section):
     """At most `count` started runs, of all rules together, in any window of this length."""
 
@@ -179,6 +195,7 @@ class Settings(Section):
     kubernetes: Kubernetes = Kubernetes()
     protected_namespaces: tuple[str, ...] = ALWAYS_PROTECTED
     own: Own = Own()
+    freeze: Freeze = Freeze()
     limits: Limits = Limits()
     workers: Workers = Workers()
     evidence_max_age_seconds: Seconds = 5
@@ -203,6 +220,23 @@ class Settings(Section):
         if self.listen.port == self.operations.port != 0:
             raise ValueError("listen.port and operations.port are the same; give each its own")
         return self
+
+    @model_validator(mode="after")
+    def _finds_its_config_map(self) -> Settings:
+        if self.freeze.config_map and not self.freeze_config_map:
+            raise ValueError("freeze.config_map names no namespace, and own.namespace is not set; write namespace/name")
+        return self
+
+    @property
+    def freeze_file(self) -> Path:
+        return self.freeze.file or self.state_directory / "FREEZE"
+
+    @property
+    def freeze_config_map(self) -> tuple[str, str] | None:
+        """Its namespace and name; None: there is none."""
+        namespace, _, name = self.freeze.config_map.rpartition("/")
+        namespace = namespace or self.own.namespace
+        return (namespace, name) if namespace and name else None
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:

@@ -13,10 +13,14 @@ from remediator.settings import Settings
 
 
 async def serve(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT. SIGHUP reloads the rules."""
+    """Until SIGTERM or SIGINT. SIGHUP reloads the rules, SIGUSR1 freezes."""
     loop = asyncio.get_running_loop()
+    # One that arrives while the service is being made waits for its handler, instead of ending the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     async with service(settings) as running:
         _spare_the_collector()
+        loop.add_signal_handler(signal.SIGUSR1, running.brakes.signalled)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, running.ended.set)
         loop.add_signal_handler(signal.SIGHUP, running.reload)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import structlog
 
 from remediator.app.ruleset import Rules
+from remediator.brakes.watching import Brakes
 from remediator.metrics import LiveState, Metrics
-from remediator.model.ledger import FREEZE, RunFilter, arm_switch
+from remediator.model.ledger import FREEZE, RunFilter, arm_switch, is_armed
 from remediator.model.runs import FINAL, RunState
 from remediator.settings import Settings
 from remediator.store.sqlite import SQLiteStore
@@ -26,6 +27,7 @@ class Service:
     store: SQLiteStore
     rules: Rules
     metrics: Metrics
+    brakes: Brakes
     webhook_port: int = 0
     operations_port: int = 0
     stopping: bool = False
@@ -59,8 +61,9 @@ async def live_state(running: Service) -> LiveState:
     for run in await running.store.list(RunFilter(LIVE, limit=100_000)):
         key = (run.rule, str(run.state))
         active[key] = active.get(key, 0) + 1
-    on = {switch.name for switch in await running.store.switches() if switch.on}
-    armed = {rule.name: arm_switch(rule.name) in on for rule in running.rules.loaded}
+    thrown = {switch.name: switch for switch in await running.store.switches()}
+    armed = {r.name: is_armed(thrown.get(arm_switch(r.name)), r.revision) for r in running.rules.loaded}
+    frozen = FREEZE in thrown and thrown[FREEZE].on
     for run_id, why in running.store.damaged.items():
         structlog.get_logger().error("a run of the journal cannot be read", run=run_id, why=why)
-    return LiveState(active, armed, FREEZE in on, len(running.store.damaged))
+    return LiveState(active, armed, frozen, len(running.store.damaged))

@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 
 from remediator import guards, systems
 from remediator.app.bounds import bounds_of, kube_access
+from remediator.app.braking import brakes_of
 from remediator.app.hearing import Ear, log_api
 from remediator.app.ruleset import Rules
 from remediator.app.state import Service, live_state
@@ -80,18 +81,20 @@ async def service(
         recorder = EventRecorder(kube, clock, ids, instance=settings.own.pod_name or "remediator")
         told: list[Observer] = [metrics, LogObserver(), *observers, *([recorder] if settings.events else [])]
         access = Access(kube, endpoints, FileBackups(settings.backup_directory), clock)
+        brakes = brakes_of(settings, kube.view(), store, clock)
         desk = Desk(
             store=store,
             clock=clock,
             systems=known,
             rule=rules.get,
             access=access,
+            brakes=brakes,
             guards=guards.discover(),
             tell=Teller(told, complain=complain),
             bounds=bounds_of(settings),
         )
         worker = Worker(desk, complain=complain)
-        running = Service(settings, store, rules, metrics)
+        running = Service(settings, store, rules, metrics, brakes)
         webhook = Webhook(
             credentials=settings.webhook.auth.credentials(),
             dispatch=rules.dispatch,
@@ -101,7 +104,8 @@ async def service(
             limits=settings.webhook,
             tell=Ear(metrics, clock),
         )
-        api = Api(settings.operators.credentials(), store, lambda: rules.loaded, clock, ids, log_api, worker.wake)
+        credentials = settings.operators.credentials()
+        api = Api(credentials, store, brakes, lambda: rules.loaded, clock, ids, log_api, worker.wake)
         await stack.enter_async_context(_running(running, worker, recorder, clock))
         await stack.enter_async_context(_listening(settings, running, webhook, api))
         structlog.get_logger().info(
@@ -152,7 +156,8 @@ async def _running(running: Service, worker: Worker, recorder: EventRecorder, cl
     posting = asyncio.create_task(recorder.run(), name="events")
     working = asyncio.create_task(worker.run(), name="worker")
     keeping = asyncio.create_task(_keep_house(running, clock), name="housekeeping")
-    for task in (posting, working, keeping):
+    braking = asyncio.create_task(running.brakes.run(), name="brakes")
+    for task in (posting, working, keeping, braking):
         task.add_done_callback(running.task_ended)
     try:
         yield
@@ -160,6 +165,8 @@ async def _running(running: Service, worker: Worker, recorder: EventRecorder, cl
         keeping.cancel()
         working.cancel()
         await asyncio.wait({working, keeping})
+        braking.cancel()
+        await asyncio.wait({braking})
         await recorder.drain(EVENTS_DRAIN_SECONDS)
         posting.cancel()
         await asyncio.wait({posting})
@@ -194,6 +201,7 @@ def _exposition(running: Service) -> Handler:
     inner = running.metrics.handler
 
     async def handler(request: web.Request) -> web.StreamResponse:
+        running.metrics.show_brakes(running.brakes.latest)
         try:
             running.metrics.show(await live_state(running))
         except StoreUnavailable as error:

@@ -98,6 +98,9 @@ class Usage:
     """Another run that owns the target's lock."""
     frozen: bool
     armed: bool
+    """Whether the rule was armed last, and not disarmed."""
+    armed_revision: str
+    """The revision it was armed at; \"\" when it is not."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,13 @@ class Switch:
     by: str
     why: str
     at: datetime
+    revision: str = ""
+    """For an arming: the revision of the rule that was armed. It arms no other."""
+
+
+def is_armed(thrown: Switch | None, revision: str) -> bool:
+    """Whether the newest record of a rule's switch arms the rule at this revision."""
+    return thrown is not None and thrown.on and thrown.revision == revision
 
 
 @dataclass(frozen=True)

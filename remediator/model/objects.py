@@ -44,6 +44,7 @@ CLAIM = ResourceType("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 VOLUME = ResourceType("v1", "PersistentVolume", "persistentvolumes", namespaced=False)
 STATEFUL_SET = ResourceType("apps/v1", "StatefulSet", "statefulsets")
 JOB = ResourceType("batch/v1", "Job", "jobs")
+CONFIG_MAP = ResourceType("v1", "ConfigMap", "configmaps")
 EVENT = ResourceType("events.k8s.io/v1", "Event", "events")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from remediator.model.brakes import BrakeState
 from remediator.model.calls import BackupRecord, Door, LogText, ReadCall, Reply, WriteCall
 from remediator.model.ledger import (
     AuditNote,
@@ -302,6 +303,8 @@ class Facts:
     run: Run
     mode: Mode
     rule_is_loaded: bool
+    rule_revision: str
+    """Of the rule as it is loaded now; \"\" when it is not."""
     namespaces: tuple[str, ...]
     cooldown: timedelta
     per_rule: Limit
@@ -321,10 +324,14 @@ class Facts:
     target_uid: str
     """The uid the live target has now; \"\" when it is gone."""
     usage: Usage
+    brakes: BrakeState
+    """What binds among the ways to freeze that do not need the store."""
     evidence_age: timedelta
     evidence_max_age: timedelta
     cancelled: str
     """Who wants this run to end, and why; "" while nobody does."""
+    asked_at: float
+    """Monotonic seconds, before the first of these facts was read: a permit lasts from here."""
 
 
 class Tenure(Protocol):
@@ -340,6 +347,23 @@ class Tenure(Protocol):
 
     def is_cancelled(self, run_id: str) -> bool:
         """Whether somebody was heard to want an end of it; what waits long asks this between two looks."""
+        ...
+
+
+class Brake(Protocol):
+    """
+    One way to stop every write that does not need the store.
+
+    Looking changes nothing and never raises for what it finds: what cannot be read is `Unreadable`.
+    """
+
+    name: str
+    """In words that a person can act on: `file /var/lib/remediator/FREEZE`."""
+    every: float
+    """Seconds between two looks when nobody is about to write."""
+
+    async def look(self) -> BrakeState:
+        """What it says just now, never what it said before."""
         ...
 
 

@@ -92,11 +92,13 @@ def start_request(desk: Desk, run: Run) -> StartRequest:
 
 async def gather(desk: Desk, run: Run, step: Step | None, evidence_at: datetime) -> Facts:
     """Read what guards may look at. Raises Temporary or Permanent from the cluster."""
+    asked_at = desk.clock.monotonic()
     rule = desk.rule(run.rule)
     uid, paused, known = await _live(desk, run)
     stored = await desk.store.get(run.id)
     run = replace(run, resolved_at=stored.resolved_at if stored else None)  # a resolution may have arrived since
     request = start_request(desk, run)
+    brakes = await desk.brakes.look()
     usage = await desk.store.usage(request)
     now = desk.clock.now()
     return Facts(
@@ -104,6 +106,7 @@ async def gather(desk: Desk, run: Run, step: Step | None, evidence_at: datetime)
         run=run,
         mode=rule.mode if rule else Mode.OBSERVE,
         rule_is_loaded=rule is not None,
+        rule_revision=rule.revision if rule else "",
         namespaces=rule.namespaces if rule else (),
         cooldown=_cooldown(rule),
         per_rule=request.per_rule,
@@ -118,9 +121,11 @@ async def gather(desk: Desk, run: Run, step: Step | None, evidence_at: datetime)
         pauses_known=known,
         target_uid=uid,
         usage=usage,
+        brakes=brakes,
         evidence_age=now - evidence_at,
         evidence_max_age=desk.bounds.evidence_max_age,
         cancelled=await cancelled(desk, run),
+        asked_at=asked_at,
     )
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from remediator.model.objects import ObjectRef
 from remediator.model.rules import Limit, Rule
-from remediator.model.seams import Access, Clock, Guard, Observer, RunStore, Tenure
+from remediator.model.seams import Access, Brake, Clock, Guard, Observer, RunStore, Tenure
 from remediator.model.systems import AnySystem
 
 
@@ -56,6 +56,7 @@ class Desk:
     rule: Callable[[str], Rule | None]
     """The rule as it is loaded now."""
     access: Access
+    brakes: Brake
     guards: Sequence[Guard]
     tell: Observer
     bounds: Bounds

@@ -121,11 +121,11 @@ async def _attempt(desk: Desk, run: Run, step: Step, verb: Verb, attempts: list[
     record = _record(desk, run, step, len(attempts) + 1, deadline)
     if isinstance(prepared, AlreadyDone):
         return await _journal_as_done(desk, run, step, record, prepared)
+    asked_at = desk.clock.monotonic()
     if step.is_write:
-        verdict = await _second_look(desk, run, step)
+        verdict, asked_at = await _second_look(desk, run, step)
         if not isinstance(verdict, Allow):
             return await obey(desk, run, verdict)
-    asked_at = desk.clock.monotonic()
     record = replace(record, intent=prepared.intent, started_at=desk.clock.now())
     return await _send(desk, run, step, verb, record, asked_at)
 
@@ -143,13 +143,15 @@ def _record(desk: Desk, run: Run, step: Step, attempt: int, deadline: datetime) 
     )
 
 
-async def _second_look(desk: Desk, run: Run, step: Step) -> Verdict:
-    """Right before a write: the evidence once more, and every guard once more."""
+async def _second_look(desk: Desk, run: Run, step: Step) -> tuple[Verdict, float]:
+    """Right before a write: the evidence and every guard once more; with when the facts for that began to be read."""
     seen = await _fresh_look(desk, run, step)
     if isinstance(seen, Hold | Refuse):
-        return seen
-    _, verdict = await ask_guards(desk, run, step, seen.at)
-    return verdict
+        return seen, 0.0
+    facts, verdict = await ask_guards(desk, run, step, seen.at)
+    if isinstance(verdict, Allow) and desk.clock.monotonic() >= facts.asked_at + desk.bounds.permit_seconds:
+        verdict = at_recheck(desk, Reason.EVIDENCE_STALE, "reading the guards' facts takes longer than a permit lasts")
+    return verdict, facts.asked_at
 
 
 async def _fresh_look(desk: Desk, run: Run, step: Step) -> Look | Hold | Refuse:

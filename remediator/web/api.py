@@ -2,7 +2,8 @@
 The API under `/api/v1`: what the store knows of runs, rules and switches, and the switches themselves.
 
 In: a request with the operator's credential. Out: JSON. Every change is a record in the store before it is answered.
-It never reads a table, never moves a run, and never answers anybody whose credential it has not seen.
+It never reads a table, never moves a run, never unfreezes what a brake still holds, and never answers anybody whose
+credential it has not seen.
 """
 
 from __future__ import annotations
@@ -15,16 +16,21 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from remediator.credentials import Credentials, Entry
+from remediator.model.brakes import BrakeState, Engaged, Unreadable
 from remediator.model.errors import IllegalMove, LostRun, StoreUnavailable
 from remediator.model.ledger import FREEZE, RunFilter, Signal, SignalName, Switch, Trace, arm_switch
 from remediator.model.rules import Rule
 from remediator.model.runs import Run, RunState, StepRecord
 from remediator.model.seams import Clock, Ids
 from remediator.web.asking import Unanswerable, did_you_mean, read_change, read_filter
-from remediator.web.rendering import rule_json, run_json, signal_json, switch_json, whole_run_json
+from remediator.web.rendering import brake_json, rule_json, run_json, signal_json, switch_json, whole_run_json
 from remediator.web.routes import ROUTES, Permission, Route
 
 COME_AGAIN = {"Retry-After": "5"}
+NOT_FROZEN = (
+    "the store cannot promise anything just now, so this froze nothing; "
+    "make the freeze file or send SIGUSR1 instead, which need no store"
+)
 
 Answer = Callable[[web.Request], Awaitable[Any]]
 
@@ -40,6 +46,12 @@ class Ledger(Protocol):
     async def signal(self, signal: Signal) -> Signal: ...
     async def throw(self, switch: Switch) -> None: ...
     async def switches(self) -> Sequence[Switch]: ...
+
+
+class Brakes(Protocol):
+    """What the API may ask of the ways to freeze that do not need the store."""
+
+    async def look_at_each(self) -> Sequence[BrakeState]: ...
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class Api:
 
     credentials: Credentials
     store: Ledger
+    brakes: Brakes
     rules: Callable[[], Sequence[Rule]]
     clock: Clock
     ids: Ids
@@ -126,11 +139,17 @@ class Api:
         return run
 
     async def _list_rules(self, _: web.Request) -> Any:
-        on = {switch.name for switch in await self.store.switches() if switch.on}
-        return {"rules": [rule_json(rule, armed=arm_switch(rule.name) in on) for rule in self.rules()]}
+        thrown = {switch.name: switch for switch in await self.store.switches()}
+        return {"rules": [rule_json(rule, thrown.get(arm_switch(rule.name))) for rule in self.rules()]}
 
     async def _list_switches(self, _: web.Request) -> Any:
-        return {"switches": [switch_json(switch) for switch in await self.store.switches()]}
+        brakes, switches = await self.brakes.look_at_each(), await self.store.switches()
+        is_frozen = any(isinstance(brake, Engaged) for brake in brakes)
+        return {
+            "frozen": is_frozen or any(switch.on for switch in switches if switch.name == FREEZE),
+            "switches": [switch_json(switch) for switch in switches],
+            "brakes": [brake_json(brake) for brake in brakes],
+        }
 
     # --- telling a run -------------------------------------------------------------------------------------
 
@@ -172,29 +191,49 @@ class Api:
     # --- changing ------------------------------------------------------------------------------------------
 
     async def _freeze(self, request: web.Request) -> Any:
-        return await self._throw(request, FREEZE, on=True)
+        try:
+            return await self._throw(request, FREEZE, on=True)
+        except StoreUnavailable as problem:
+            raise Unanswerable(503, NOT_FROZEN, COME_AGAIN) from problem
 
     async def _unfreeze(self, request: web.Request) -> Any:
         return await self._throw(request, FREEZE, on=False)
 
     async def _arm(self, request: web.Request) -> Any:
-        return await self._throw(request, arm_switch(self._known_rule(request)), on=True)
+        rule = self._loaded(request)
+        return await self._throw(request, arm_switch(rule.name), on=True, revision=rule.revision)
 
     async def _disarm(self, request: web.Request) -> Any:
-        return await self._throw(request, arm_switch(self._known_rule(request)), on=False)
+        """Also a rule that is not loaded just now: it must not come back armed."""
+        name = arm_switch(request.match_info["name"])
+        if name not in {switch.name for switch in await self.store.switches()}:
+            name = arm_switch(self._loaded(request).name)
+        return await self._throw(request, name, on=False)
 
-    def _known_rule(self, request: web.Request) -> str:
+    def _loaded(self, request: web.Request) -> Rule:
         name = request.match_info["name"]
-        names = [rule.name for rule in self.rules()]
-        if name not in names:
-            raise Unanswerable(404, f"there is no rule {name[:64]!r}{did_you_mean(name, names)}")
-        return name
+        rules = {rule.name: rule for rule in self.rules()}
+        if name not in rules:
+            raise Unanswerable(404, f"there is no rule {name[:64]!r}{did_you_mean(name, rules)}")
+        return rules[name]
 
-    async def _throw(self, request: web.Request, name: str, *, on: bool) -> Any:
+    async def _throw(self, request: web.Request, name: str, *, on: bool, revision: str = "") -> Any:
         change = await read_change(request)
-        switch = Switch(name, on, change.by, change.why, self.clock.now())
+        if name == FREEZE and not on:
+            _check_released(await self.brakes.look_at_each())
+        switch = Switch(name, on, change.by, change.why, self.clock.now(), revision)
         await self.store.throw(switch)
         return switch_json(switch)
+
+
+def _check_released(brakes: Sequence[BrakeState]) -> None:
+    """Raises Unanswerable while any brake says freeze, or might."""
+    if engaged := [brake for brake in brakes if isinstance(brake, Engaged)]:
+        held = "; ".join(f"{brake.by} ({brake.why}): {brake.let_go}" for brake in engaged)
+        raise Unanswerable(409, f"nothing was changed, because the freeze is still held by {held}; then unfreeze")
+    if unreadable := [brake for brake in brakes if isinstance(brake, Unreadable)]:
+        unknown = "; ".join(f"{brake.by}: {brake.why}" for brake in unreadable)
+        raise Unanswerable(503, f"nothing was changed, because nobody can tell what still says freeze: {unknown}")
 
 
 def _definition(route: Route, handler: Handler) -> web.RouteDef:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from remediator.model.ledger import Signal, Switch, Trace
+from remediator.model.brakes import BrakeState, Released
+from remediator.model.ledger import Signal, Switch, Trace, is_armed
 from remediator.model.rules import Limit, Rule
 from remediator.model.runs import Run, StepRecord
 
@@ -55,12 +56,14 @@ def whole_run_json(
     }
 
 
-def rule_json(rule: Rule, *, armed: bool) -> dict[str, Any]:
+def rule_json(rule: Rule, arming: Switch | None) -> dict[str, Any]:
+    """`arming` is the newest record of the rule's own switch; it may have armed another revision."""
     return {
         "name": rule.name,
         "system": rule.system,
         "mode": str(rule.mode),
-        "armed": armed,
+        "armed": is_armed(arming, rule.revision),
+        "armed_revision": arming.revision if arming and arming.on else None,
         "remedy": rule.remedy,
         "matchers": [str(matcher) for matcher in rule.matchers],
         "namespaces": list(rule.namespaces),
@@ -76,7 +79,13 @@ def rule_json(rule: Rule, *, armed: bool) -> dict[str, Any]:
 
 
 def switch_json(switch: Switch) -> dict[str, Any]:
-    return {"name": switch.name, "on": switch.on, "by": switch.by, "why": switch.why, "at": _time(switch.at)}
+    said = {"name": switch.name, "on": switch.on, "by": switch.by, "why": switch.why, "at": _time(switch.at)}
+    return said | ({"revision": switch.revision} if switch.revision else {})
+
+
+def brake_json(brake: BrakeState) -> dict[str, Any]:
+    why = "" if isinstance(brake, Released) else brake.why
+    return {"by": brake.by, "state": type(brake).__name__.lower(), "why": why}
 
 
 def signal_json(signal: Signal) -> dict[str, Any]:

@@ -235,6 +235,7 @@ class MemoryStore:
             for starts, limit in zip(begun, rulings.limits(request), strict=True)
         )
         holder = ledger.locks.get(request.target_key)
+        arming = await self.switch(arm_switch(request.run.rule))
         return Usage(
             now=rulings.store_now(now, max((at for at, _ in begun[-1]), default=None)),
             rule_starts=by_rule,
@@ -244,7 +245,8 @@ class MemoryStore:
             finishes=rulings.recent(ledger.finishes.get(request.target_key, ()), now),
             holder=holder if holder != request.run.id else None,
             frozen=await self._is_on(FREEZE),
-            armed=await self._is_on(arm_switch(request.run.rule)),
+            armed=arming is not None and arming.on,
+            armed_revision=arming.revision if arming and arming.on else "",
         )
 
     # --- switches and housekeeping -------------------------------------------------------------------------

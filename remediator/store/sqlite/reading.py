@@ -127,6 +127,7 @@ def usage(db: sqlite3.Connection, request: StartRequest, clock_now: datetime) ->
         _starts(db, scope, request.run.id, limit, clock_now)
         for scope, limit in zip(rulings.scopes(request), rulings.limits(request), strict=True)
     )
+    arming = switch(db, arm_switch(request.run.rule))
     return Usage(
         now=rulings.store_now(clock_now, maybe_time(newest)),
         rule_starts=by_rule,
@@ -136,7 +137,8 @@ def usage(db: sqlite3.Connection, request: StartRequest, clock_now: datetime) ->
         finishes=_finishes(db, key, clock_now),
         holder=_text(db, "SELECT run_id FROM target_locks WHERE target_key = ? AND run_id <> ?", key, request.run.id),
         frozen=is_on(db, FREEZE),
-        armed=is_on(db, arm_switch(request.run.rule)),
+        armed=arming is not None and arming.on,
+        armed_revision=arming.revision if arming and arming.on else "",
     )
 
 
