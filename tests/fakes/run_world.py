@@ -22,11 +22,12 @@ from remediator.model.objects import NAMESPACE, POD, ObjectRef
 from remediator.model.reports import Report
 from remediator.model.rules import Condition, Limit, Matcher, MatchOp, Mode, Rule, Verification
 from remediator.model.runs import Run, RunState
-from remediator.model.seams import ReadAccess, WriteAccess
+from remediator.model.seams import Brake, ReadAccess, WriteAccess
 from remediator.model.verdicts import Permit
 from remediator.runs.desk import Bounds, Desk
 from remediator.runs.worker import Worker, drive
 from remediator.store.memory import MemoryStore
+from tests.fakes.fake_brake import FakeBrake
 from tests.fakes.fake_clock import FakeClock
 from tests.fakes.fake_cluster import FakeCluster
 from tests.fakes.fake_endpoints import FakeEndpoints
@@ -108,6 +109,7 @@ class RunWorld:
         self.clock = FakeClock()
         self.cluster = FakeCluster(self.clock)
         self.valve = Valve()
+        self.brake: Brake = FakeBrake()
         self.rules: dict[str, Rule] = {RULE.name: RULE}
         self.memory = MemoryStore(self.clock)
         self.store = Dying(self.memory)
@@ -127,13 +129,15 @@ class RunWorld:
             {"valve": self.valve.system()},
             self.rules.get,
             access,
+            self.brake,
             guards.discover(),
             self.told.append,
             self.bounds,
         )
 
     async def arm(self, *, on: bool = True) -> None:
-        await self.store.throw(Switch(f"arm:{RULE.name}", on, "alice", "test", self.clock.now()))
+        revision = self.rules[RULE.name].revision if on else ""
+        await self.store.throw(Switch(f"arm:{RULE.name}", on, "alice", "test", self.clock.now(), revision))
 
     async def freeze(self, *, on: bool = True) -> None:
         await self.store.throw(Switch("freeze", on, "alice", "test", self.clock.now()))

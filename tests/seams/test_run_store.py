@@ -135,7 +135,7 @@ def allow(usage: Usage) -> Verdict:
 def unused(**known: Any) -> Usage:
     """Usage of a store in which nothing has started."""
     none: dict[str, Any] = {"rule_starts": (), "target_starts": (), "namespace_starts": (), "global_starts": ()}
-    rest = {"now": NOON, "finishes": (), "holder": None, "frozen": False, "armed": False}
+    rest = {"now": NOON, "finishes": (), "holder": None, "frozen": False, "armed": False, "armed_revision": ""}
     return Usage(**{**none, **rest, **known})
 
 

@@ -45,6 +45,8 @@ WINDOWS = (
 )
 PEOPLE = (
     "freeze",
+    "freeze-file",
+    "freeze-configmap",
     "disarm",
     "pause-set",
     "pause-namespace",

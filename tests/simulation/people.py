@@ -8,9 +8,10 @@ the cluster directly, so no write of theirs is ever taken for one of the service
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from remediator.model.objects import CLAIM, NAMESPACE, POD, STATEFUL_SET, VOLUME, ResourceType
+from remediator.model.objects import CLAIM, CONFIG_MAP, NAMESPACE, POD, STATEFUL_SET, VOLUME, ResourceType
 from remediator.practice import etcd_client
 from remediator.practice.etcd_runtime import SimulatedRuntime
 from remediator.practice.etcd_setup import manifests
@@ -150,8 +151,10 @@ class People:
             world.troubles.writes_until, world.troubles.writes_answer = world.loop.time() + fault.lasting, spoilt
         elif name == "logs":
             self._lose_logs(fault, kind)
-        elif name == "freeze":
+        elif fault.name == "freeze":
             await self._switch("freeze", fault, on=True)
+        elif name == "freeze":
+            self._brake(fault, kind)
         elif name == "disarm":
             await self._switch(f"arm:{world.rule.name}", fault, on=False)
         else:
@@ -175,6 +178,28 @@ class People:
         await self._world.throw(switch, on=on)
         if fault.lasting:
             self._after(fault.lasting, lambda: self._spawn(self._world.throw(switch, on=not on), "later: switch back"))
+
+    def _brake(self, fault: Fault, kind: str) -> None:
+        """Freeze without the store. Who undoes it lets go of the brake, and then unfreezes."""
+        self._hold(kind, on=True)
+        self._world.history.note("switch", name="freeze", on=True)
+        if fault.lasting:
+            self._after(fault.lasting, lambda: self._spawn(self._unfreeze(kind), "later: unfreeze"))
+
+    async def _unfreeze(self, kind: str) -> None:
+        await self._world.throw("freeze", on=False, first=lambda: self._hold(kind, on=False))
+
+    def _hold(self, kind: str, *, on: bool) -> None:
+        brake, ref, api = self._world.freeze_file, self._world.freeze_map, self._world.cluster.api
+        if kind == "file":
+            brake.engage() if on else brake.release()
+            return
+        meta = {"name": ref.name, "namespace": ref.namespace}
+        with suppress(ApiError):  # it is there already, or gone already
+            if on:
+                api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"frozen": "true"}})
+            else:
+                api.delete(CONFIG_MAP, ref.namespace, ref.name)
 
     def _after(self, seconds: float, undo: Any) -> None:
         async def wait() -> None:

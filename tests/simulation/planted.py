@@ -14,6 +14,7 @@ from functools import partial
 
 from tests.simulation.bugs import (
     AckFirst,
+    Blind,
     ByName,
     Dropping,
     Forgetful,
@@ -71,6 +72,8 @@ PLANTED = (
         ("applied-lost",),
     ),
     Planted("no-freeze", "nobody asks about the freeze", ("frozen",), Seams(guards=without("freeze")), ("freeze",)),
+    Planted("no-file", "nobody looks for the file", ("frozen",), Seams(brake=Blind), ("freeze-file",)),
+    Planted("no-config-map", "nobody looks for the ConfigMap", ("frozen",), Seams(brake=Blind), ("freeze-configmap",)),
     Planted("no-mode", "nobody asks whether it is armed", ("disarmed",), Seams(guards=without("mode")), ("disarm",)),
     Planted("no-pause", "nobody asks about a pause", ("paused",), Seams(guards=without("pause")), ("pause-set",)),
     Planted(

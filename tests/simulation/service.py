@@ -19,7 +19,7 @@ from remediator import guards, systems
 from remediator.endpoints.http import HttpEndpointView, PermittedEndpoint
 from remediator.kube.client import KubeClient
 from remediator.model.rules import Rule
-from remediator.model.seams import Guard, ReadAccess, WriteAccess
+from remediator.model.seams import Brake, Guard, ReadAccess, WriteAccess
 from remediator.model.verdicts import Permit
 from remediator.rulebook import load as load_rules
 from tests.simulation.journal import SimBackups
@@ -52,6 +52,7 @@ class Seams:
     transport: Callable[[Any], Any] = lambda transport: transport
     access: Callable[[Any], Any] = lambda access: access
     guards: Callable[[Sequence[Guard]], Sequence[Guard]] = lambda all_of_them: all_of_them
+    brake: Callable[[Brake], Brake] = lambda brake: brake
     systems: Callable[[Any], Any] = lambda known: known
     rule: Callable[[Rule], Rule] = lambda rule: rule
 

@@ -12,18 +12,22 @@ import asyncio
 import functools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+from remediator.brakes.config_map import ConfigMapBrake
+from remediator.brakes.latching import Latch
+from remediator.brakes.watching import Brakes
 from remediator.dispatch import Dispatcher
 from remediator.kube.client import KubeClient
 from remediator.kube.requests import Requests
 from remediator.model.ledger import Delivery, Switch
-from remediator.model.objects import POD, Manifest
+from remediator.model.objects import CONFIG_MAP, POD, Manifest, ObjectRef
 from remediator.model.rules import Limit
 from remediator.model.runs import Run
+from remediator.model.seams import Brake
 from remediator.practice.cluster import PracticeCluster
 from remediator.practice.etcd_model import EtcdCluster
 from remediator.practice.etcd_runtime import SimulatedRuntime
@@ -33,6 +37,7 @@ from remediator.receiver.parsing import read_notification
 from remediator.runs.desk import Bounds, Desk
 from remediator.runs.worker import Worker
 from remediator.store.memory import MemoryStore
+from tests.fakes.fake_brake import FakeBrake
 from tests.simulation.doors import SimCaller, SimTransport
 from tests.simulation.faults import Fault, Scene, Troubles, acts, describe
 from tests.simulation.journal import History, Journal, SimBackups
@@ -56,6 +61,8 @@ class World:
         self.people = People(self)
         self.files: dict[tuple[str, str], bytes] = {}
         self.started: set[str] = set()
+        self.freeze_file = FakeBrake("file FREEZE")
+        self.freeze_map = ObjectRef(CONFIG_MAP, "freeze", scene.setup.namespace)
         self.rule = self._seams.rule(shipped_rule(scene.max_members))
         self.memory = MemoryStore(self.clock)
         self.life = Life(0)
@@ -135,6 +142,7 @@ class World:
             systems=seams.systems(SYSTEMS),
             rule={self.rule.name: self.rule}.get,
             access=access,
+            brakes=self._brakes(kube),
             guards=seams.guards(GUARDS),
             tell=lambda _: None,
             bounds=Bounds(Limit(10, timedelta(hours=1)), Limit(5, timedelta(hours=1)), PROTECTED),
@@ -143,6 +151,15 @@ class World:
         self._dispatcher = Dispatcher([self.rule], ids=self.ids, protected=PROTECTED, clock=self.clock)
         self._working = self.loop.create_task(self.worker.run(), name="worker")
         self._working.add_done_callback(functools.partial(self._worker_ended, life))
+
+    def _brakes(self, kube: KubeClient) -> Brake:
+        """All of them where the scene engages one; else one that nobody touches, so that no read is spent on it."""
+        if not any(fault.name.startswith("freeze-") for fault in self.scene.faults):
+            return self.freeze_file
+        each = [self._seams.brake(self.freeze_file), self._seams.brake(ConfigMapBrake(kube.view(), self.freeze_map))]
+        brakes = Brakes(each, None, Latch(self.journal, self.clock), self.clock, lambda _: None)
+        self.loop.create_task(brakes.run(), name="brakes")
+        return brakes
 
     def _complain(self, what: str, error: Exception) -> None:
         self.history.note("complaint", said=what, error=f"{type(error).__name__}: {error}")
@@ -206,12 +223,14 @@ class World:
         if any(entry.created for entry in filed):
             self.worker.wake()
 
-    async def throw(self, name: str, *, on: bool) -> None:
+    async def throw(self, name: str, *, on: bool, first: Callable[[], None] = lambda: None) -> None:
         """An operator throws a switch; while the process is down they try again until it is taken."""
         while self.is_open:
             with suppress(Exception):
                 if not self.life.is_over and self.life.number:
-                    await self.memory.throw(Switch(name, on, "alice", "simulated", self.clock.now()))
+                    first()
+                    revision = self.rule.revision if name.startswith("arm:") and on else ""
+                    await self.memory.throw(Switch(name, on, "alice", "simulated", self.clock.now(), revision))
                     self.history.note("switch", name=name, on=on)
                     return
             await self.clock.sleep(1.0)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from remediator import guards
+from remediator.model.brakes import Released
 from remediator.model.ledger import Usage
 from remediator.model.rules import Limit, Mode
 from remediator.model.seams import Facts, Guard
@@ -14,12 +15,13 @@ from remediator.model.verdicts import Verdict
 from tests.unit.model.made import NOW, TARGET, make_run
 
 HOUR = timedelta(hours=1)
-USAGE = Usage(NOW, (), (), (), (), (), None, frozen=False, armed=True)
+USAGE = Usage(NOW, (), (), (), (), (), None, frozen=False, armed=True, armed_revision="r1")
 FACTS = Facts(
     now=NOW,
     run=make_run(),
     mode=Mode.AUTO,
     rule_is_loaded=True,
+    rule_revision="r1",
     namespaces=("milvus",),
     cooldown=timedelta(minutes=30),
     per_rule=Limit(3, HOUR),
@@ -34,9 +36,11 @@ FACTS = Facts(
     pauses_known=True,
     target_uid=TARGET.uid,
     usage=USAGE,
+    brakes=Released("file FREEZE"),
     evidence_age=timedelta(seconds=1),
     evidence_max_age=timedelta(seconds=10),
     cancelled="",
+    asked_at=1000.0,
 )
 
 
