@@ -52,14 +52,17 @@ class Brakes:
         return tightest(await self.look_at_each())
 
     async def look_at_each(self) -> Sequence[BrakeState]:
-        """Every brake, looked at just now, and before them what the store still has to be told."""
-        seen = [await self._look_at(brake) for brake in self._brakes.values()]
-        return [*self._latch.owed, *seen]
+        """Every brake, looked at just now, and what was let go of before the store had it."""
+        return self._with_owed([await self._look_at(brake) for brake in self._brakes.values()])
 
     @property
     def latest(self) -> Sequence[BrakeState]:
-        """As they were seen last."""
-        return [*self._latch.owed, *self._seen.values()]
+        """The same as they were seen last."""
+        return self._with_owed(list(self._seen.values()))
+
+    def _with_owed(self, seen: Sequence[BrakeState]) -> Sequence[BrakeState]:
+        engaged = {state.by for state in seen if isinstance(state, Engaged)}
+        return [*seen, *(owed for owed in self._latch.owed if owed.by not in engaged)]
 
     async def _look_at(self, brake: Brake) -> BrakeState:
         state = await brake.look()
@@ -134,4 +137,4 @@ def _change(state: BrakeState) -> Noticed:
         case Unreadable(by, why):
             return Noticed("unreadable", by, why)
         case Released(by):
-            return Noticed("released", by)
+            return Noticed("released", by, "what it froze stays frozen until `remediator unfreeze`")

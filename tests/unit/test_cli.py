@@ -17,6 +17,8 @@ import yaml
 from aiohttp import web
 
 from remediator import __version__
+from remediator.brakes.latching import Latch
+from remediator.brakes.watching import Brakes
 from remediator.cli import main
 from remediator.credentials import Credentials
 from remediator.model.alerts import Alert, AlertStatus
@@ -25,6 +27,7 @@ from remediator.model.objects import ObjectRef
 from remediator.store.memory import MemoryStore
 from remediator.web.api import Api
 from remediator.web.public import public_application
+from tests.fakes.fake_brake import FakeBrake
 from tests.fakes.fake_clock import FakeClock
 from tests.fakes.run_world import RULE
 from tests.unit.model.made import LABELS, make_run
@@ -216,6 +219,7 @@ class Running:
     url: str
     token: str
     store: MemoryStore
+    brake: FakeBrake
 
     @property
     def options(self) -> list[str]:
@@ -233,13 +237,14 @@ async def service(tmp_path: Path) -> AsyncIterator[Running]:
         alert = Alert(AlertStatus.FIRING, LABELS, {}, f"2026-11-20T11:0{n}:00Z", "")
         await store.file(Delivery(clock.now(), b"{}", "am", (Candidate(f"run-{n}", RULE.name, RULE.revision, alert),)))
         clock.advance(1)
-    api = Api(
-        Credentials.from_files([token]), store, lambda: [RULE], clock, lambda word: f"{word}-{next(numbers)}", _unheard
-    )
+    brake = FakeBrake("file FREEZE")
+    brakes = Brakes([brake], None, Latch(store, clock), clock, _unheard)
+    credentials = Credentials.from_files([token])
+    api = Api(credentials, store, brakes, lambda: [RULE], clock, lambda word: f"{word}-{next(numbers)}", _unheard)
     runner = web.AppRunner(public_application(api.routes(), lambda word: word))
     await runner.setup()
     port = await _listen(runner)
-    yield Running(f"http://127.0.0.1:{port}", str(token), store)
+    yield Running(f"http://127.0.0.1:{port}", str(token), store, brake)
     await runner.cleanup()
 
 
@@ -351,6 +356,50 @@ async def test_a_switch_is_thrown_with_who_and_why(shell, service, command, swit
     assert answer == (0, f"{said}\n", "")
     thrown = await service.store.switch(switch)
     assert (thrown.on, thrown.by, thrown.why) == (on, "ada", "rack 7")
+
+
+async def test_an_unfreeze_against_the_brake_is_a_no_in_the_services_words(shell, service):
+    """What still holds it, and how it lets go."""
+    service.brake.engage("rack 7")
+
+    code, out, err = await shell.beside("unfreeze", "--why", "x", "--by", "ada", *service.options)
+
+    assert (code, out) == (1, "")
+    assert err.startswith("OperatorError: POST /api/v1/unfreeze: 409: ")
+    assert "file FREEZE (rack 7): let go of the brake of the test" in err
+    assert await service.store.switches() == []
+
+
+async def test_a_freeze_that_does_not_arrive_says_what_else_freezes(shell, service):
+    """At night nobody looks it up."""
+    await service.store.close()
+    nowhere = ["--url", "http://127.0.0.1:9", "--token-file", service.token]
+
+    for options in (service.options, nowhere):
+        code, out, err = await shell.beside("freeze", "--why", "x", "--by", "ada", *options)
+
+        assert (code, out) == (1, "")
+        assert "nothing was frozen by this" in err
+        assert "make the file FREEZE in state_directory, or send the process SIGUSR1" in err
+
+
+async def test_switches_and_brakes_are_one_table(shell, service):
+    """What holds all writes first, then the rules."""
+    await shell.beside("arm", RULE.name, "--why", "ready", "--by", "ada", *service.options)
+    await shell.beside("freeze", "--why", "rack 7", "--by", "bob", *service.options)
+    service.brake.engage("rack 8")
+
+    code, out, _ = await shell.beside("switches", *service.options)
+    _, as_json, _ = await shell.beside("switches", "-o", "json", *service.options)
+
+    assert code == 0
+    assert [" ".join(line.split()) for line in out.splitlines()] == [
+        "WHAT STANDS BY WHY AT",
+        "freeze frozen bob rack 7 2026-11-20T12:00:02",
+        "file FREEZE frozen - rack 8 -",
+        f"arm {RULE.name} armed at {RULE.revision} ada ready 2026-11-20T12:00:02",
+    ]
+    assert json.loads(as_json)["brakes"] == [{"by": "file FREEZE", "state": "engaged", "why": "rack 8"}]
 
 
 @pytest.mark.parametrize("command", [["freeze"], ["unfreeze"], ["arm", "x"], ["disarm", "x"]])

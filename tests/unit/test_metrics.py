@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from remediator import __version__
 from remediator.metrics import LiveState, Metrics
+from remediator.model.brakes import Engaged, Released, Unreadable
 from remediator.model.evidence import DiagnosisResult
 from remediator.model.plans import Effect
 from remediator.model.reports import (
@@ -44,6 +45,7 @@ NAMES = {
     "remediator_kube_requests": "counter",
     "remediator_store_commit_seconds": "histogram",
     "remediator_frozen": "gauge",
+    "remediator_brakes_unreadable": "gauge",
     "remediator_store_damaged_runs": "gauge",
     "remediator_armed": "gauge",
     "remediator_config_last_reload_successful": "gauge",
@@ -241,6 +243,27 @@ def test_live_state_is_what_was_shown_last():
     assert value(metrics, "remediator_runs_active", rule="a", state="held") is None
     assert value(metrics, "remediator_armed", rule="a") is None
     assert value(metrics, "remediator_frozen") == 0
+
+
+@pytest.mark.parametrize("switch", [True, False])
+@pytest.mark.parametrize(
+    ("brakes", "engaged", "unreadable"),
+    [
+        ((), False, 0),
+        ((Released("file FREEZE"),), False, 0),
+        ((Released("file FREEZE"), Engaged("configmap a/b", "x", "")), True, 0),
+        ((Unreadable("file FREEZE", "x"), Unreadable("configmap a/b", "x")), False, 2),
+        ((Unreadable("file FREEZE", "x"), Engaged("configmap a/b", "x", "")), True, 1),
+    ],
+)
+def test_frozen_by_any_way_is_frozen(switch, brakes, engaged, unreadable):
+    """By the switch in the store or at a brake; a brake that cannot be read is counted by itself."""
+    metrics = Metrics()
+    metrics.show(LiveState(frozen=switch))
+    metrics.show_brakes(brakes)
+
+    assert value(metrics, "remediator_frozen") == float(switch or engaged)
+    assert value(metrics, "remediator_brakes_unreadable") == unreadable
 
 
 def test_what_other_rooms_say_of_themselves():

@@ -82,6 +82,7 @@ def test_the_least_file_gives_the_defaults(file: Path, token: Path) -> None:
         },
         "protected_namespaces": ["kube-*", "openshift-*"],
         "own": {"namespace": "", "pod_name": "", "node": ""},
+        "freeze": {"file": None, "config_map": ""},
         "limits": {
             "per_namespace": {"count": 5, "window_seconds": 3600.0},
             "per_service": {"count": 10, "window_seconds": 3600.0},
@@ -158,12 +159,34 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ("kubernetes: {token_file: x}\n", "set server too"),
         ("permit_seconds: .inf\n", "permit_seconds: "),
         ("permit_seconds: 0\n", "permit_seconds: "),
+        ("freeze: {config_map: freeze}\n", "freeze.config_map names no namespace, and own.namespace is not set"),
+        ("freeze: {config_map: ops/}\n", "freeze.config_map: must be `namespace/name`"),
+        ("freeze: {config_map: a/b/c}\n", "freeze.config_map: must be `namespace/name`"),
+        ("freeze: {config_map: Ops/freeze}\n", "freeze.config_map: must be `namespace/name`"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(file: Path, text: str, problem: str) -> None:
     """A setting that would silently not count is a mistake."""
     (found,) = problems(add(file, text))
     assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "config_map"),
+    [
+        ("", "/var/lib/remediator/FREEZE", None),
+        ("freeze: {file: /run/stop}\n", "/run/stop", None),
+        ("freeze: {config_map: ops/freeze}\n", "/var/lib/remediator/FREEZE", ("ops", "freeze")),
+        ("freeze: {config_map: stop}\nown: {namespace: here}\n", "/var/lib/remediator/FREEZE", ("here", "stop")),
+        ("freeze: {config_map: ops/stop}\nown: {namespace: here}\n", "/var/lib/remediator/FREEZE", ("ops", "stop")),
+    ],
+)
+def test_the_brakes_are_where_the_settings_say(
+    file: Path, text: str, path: str, config_map: tuple[str, str] | None
+) -> None:
+    """The file lies beside the journal unless told otherwise; a ConfigMap counts only where one is named."""
+    settings = load(add(file, text), {})
+    assert (settings.freeze_file, settings.freeze_config_map) == (Path(path), config_map)
 
 
 def test_a_file_cannot_unprotect_the_platform(file: Path) -> None:

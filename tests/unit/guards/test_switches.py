@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from remediator.model.brakes import Engaged, Unreadable
 from remediator.model.rules import Mode
 from remediator.model.verdicts import Allow, Ask, Hold, Reason, Refuse
 from tests.unit.guards.asked import ask
@@ -35,6 +36,26 @@ def test_a_disarmed_rule_never_acts_and_says_how_to_arm_it(mode):
     )
 
 
+@pytest.mark.parametrize("mode", [Mode.AUTO, Mode.APPROVE])
+@pytest.mark.parametrize(("armed", "shown"), [("0" * 64, "000000000000"), ("", "none")])
+def test_a_rule_that_says_something_else_than_when_it_was_armed_is_not_armed(mode, armed, shown):
+    """An edit is configuration, and configuration alone arms nothing; nor does a record that names no revision."""
+    assert ask("mode", mode=mode, usage_armed_revision=armed) == Refuse(
+        Reason.DISARMED,
+        f"rule etcd-member-removed was armed at revision {shown} and is now r1; "
+        "`remediator arm etcd-member-removed` arms it",
+    )
+
+
+def test_half_a_cure_waits_for_the_edited_rule_to_be_armed():
+    """A person has the rule's patience to say yes to what it says now."""
+    assert ask("mode", usage_armed_revision="r0", run_touched=True) == Hold(
+        NOW + timedelta(seconds=30),
+        Reason.DISARMED,
+        "rule etcd-member-removed was armed at revision r0 and is now r1; `remediator arm etcd-member-removed` arms it",
+    )
+
+
 def test_mode_approve_asks_a_person_each_time():
     """Armed and `approve` is a question, never a yes."""
     assert ask("mode", mode=Mode.APPROVE) == Ask(
@@ -54,6 +75,34 @@ def test_nothing_is_held_while_not_frozen():
 def test_a_freeze_holds_every_run_also_a_started_one(started_at):
     """A freeze stops writes of runs half-way through their steps too, and is looked at again in seconds."""
     assert ask("freeze", usage_frozen=True, run_started_at=started_at) == Hold(
+        NOW + timedelta(seconds=5), Reason.FROZEN, "the service is frozen; `remediator unfreeze` ends it"
+    )
+
+
+FILE = Engaged("file FREEZE", "rack 7", "remove it")
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.parametrize("started_at", [None, NOW])
+def test_an_engaged_brake_holds_every_run_and_says_who_and_why(frozen, started_at):
+    """Whatever the switch in the store says."""
+    assert ask("freeze", brakes=FILE, usage_frozen=frozen, run_started_at=started_at) == Hold(
+        NOW + timedelta(seconds=5), Reason.FROZEN, "frozen by file FREEZE: rack 7"
+    )
+
+
+def test_a_brake_that_cannot_be_read_holds_too():
+    """Unknown is never yes: somebody may have frozen there."""
+    assert ask("freeze", brakes=Unreadable("configmap ops/freeze", "no answer within 1 s")) == Hold(
+        NOW + timedelta(seconds=5),
+        Reason.EVIDENCE_UNKNOWN,
+        "cannot tell whether configmap ops/freeze says freeze: no answer within 1 s",
+    )
+
+
+def test_a_freeze_that_is_known_is_told_before_one_that_is_not():
+    """The switch says frozen, and that is what the run is held for."""
+    assert ask("freeze", brakes=Unreadable("configmap ops/freeze", "no answer"), usage_frozen=True) == Hold(
         NOW + timedelta(seconds=5), Reason.FROZEN, "the service is frozen; `remediator unfreeze` ends it"
     )
 

@@ -13,6 +13,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from remediator.brakes.latching import Latch
+from remediator.brakes.watching import Brakes
 from remediator.credentials import Credentials
 from remediator.model.alerts import Alert, AlertStatus
 from remediator.model.errors import StoreUnavailable
@@ -28,6 +30,7 @@ from remediator.web.api import Api, ApiAnswered
 from remediator.web.operations import operations_routes
 from remediator.web.public import SECURITY_HEADERS, public_application
 from remediator.web.routes import ROUTES
+from tests.fakes.fake_brake import FakeBrake
 from tests.fakes.fake_clock import FakeClock
 
 TOKEN = "an-operator-token-of-more-than-32-bytes"
@@ -65,6 +68,7 @@ class Office:
     store: MemoryStore
     app: web.Application
     told: list[ApiAnswered]
+    brakes: tuple[FakeBrake, FakeBrake]
 
     async def get(self, path: str) -> tuple[int, Any]:
         async with self.client.get(path, headers={"Authorization": f"Bearer {TOKEN}"}) as answer:
@@ -87,9 +91,11 @@ async def office(tmp_path: Path, aiohttp_client: Callable[..., Awaitable[Any]], 
         return f"{word}-{next(numbers)}"
 
     credentials = Credentials.from_files([tmp_path / "token"])
-    api = Api(credentials, store, lambda: rules, clock, ids, told.append)
+    pair = FakeBrake("file FREEZE"), FakeBrake("configmap ops/freeze")
+    brakes = Brakes(pair, None, Latch(store, clock), clock, lambda _: None)  # type: ignore[arg-type]  # no signal here
+    api = Api(credentials, store, brakes, lambda: rules, clock, ids, told.append)
     app = public_application(api.routes(), ids)
-    return Office(await aiohttp_client(TestServer(app, port=free_port)), store, app, told)
+    return Office(await aiohttp_client(TestServer(app, port=free_port)), store, app, told, pair)
 
 
 # --- who may do what ---------------------------------------------------------------------------------------
@@ -197,8 +203,8 @@ async def test_an_unknown_run_is_404(office: Office) -> None:
 
 
 async def test_rules_say_whether_they_are_armed(office: Office) -> None:
-    """Each rule with its system, mode, limits and source; armed is the store's word."""
-    await office.store.throw(Switch("arm:etcd-collapse", True, "ada", "tested", NOW))
+    """Each rule with its system, mode, limits and source; armed is the store's word about this very revision."""
+    await office.store.throw(Switch("arm:etcd-collapse", True, "ada", "tested", NOW, "rev1"))
     _, said = await office.get("/api/v1/rules")
     assert {rule["name"]: rule["armed"] for rule in said["rules"]} == {
         "etcd-member-removed": False,
@@ -209,6 +215,7 @@ async def test_rules_say_whether_they_are_armed(office: Office) -> None:
         "system": "etcd",
         "mode": "auto",
         "armed": False,
+        "armed_revision": None,
         "remedy": "replace",
         "matchers": ['alertname="EtcdDown"'],
         "namespaces": ["shop"],
@@ -238,8 +245,11 @@ async def test_rules_say_whether_they_are_armed(office: Office) -> None:
 async def test_a_switch_is_thrown_and_recorded(office: Office, path: str, name: str, on: bool) -> None:
     """The answer is the record: who, when and why."""
     switch = {"name": name, "on": on, "at": "2026-11-20T12:00:00+00:00", **WHO}
+    switch |= {"revision": "rev1"} if path.endswith("/arm") else {}
     assert await office.post(path, WHO) == (200, switch)
-    assert await office.get("/api/v1/switches") == (200, {"switches": [switch]})
+    brakes = [{"by": brake.name, "state": "released", "why": ""} for brake in office.brakes]
+    frozen = name == "freeze" and on
+    assert await office.get("/api/v1/switches") == (200, {"frozen": frozen, "switches": [switch], "brakes": brakes})
 
 
 async def test_arming_is_what_the_store_asks_for(office: Office) -> None:
@@ -251,7 +261,7 @@ async def test_arming_is_what_the_store_asks_for(office: Office) -> None:
     await office.post("/api/v1/freeze", WHO)
     limit = Limit(1, HOUR)
     usage = await office.store.usage(StartRequest(run, TARGET.key, "data", limit, limit, limit, limit))
-    assert (usage.armed, usage.frozen) == (True, True)
+    assert (usage.armed, usage.armed_revision, usage.frozen) == (True, "rev1", True)
 
 
 @pytest.mark.parametrize("verb", ["arm", "disarm"])
@@ -303,8 +313,104 @@ async def test_a_store_that_is_closed_is_503(office: Office) -> None:
     await office.store.close()
     with pytest.raises(StoreUnavailable):
         await office.store.switches()
-    status, said = await office.post("/api/v1/freeze", WHO)
+    status, said = await office.post("/api/v1/rules/etcd-collapse/arm", WHO)
     assert (status, said["error"]) == (503, "the store cannot promise anything just now")
+
+
+async def test_a_freeze_that_the_store_cannot_take_says_what_else_freezes(office: Office) -> None:
+    """Nothing was frozen by it, and the file and the signal need no store."""
+    await office.store.close()
+    status, said = await office.post("/api/v1/freeze", WHO)
+    assert (status, said["error"]) == (
+        503,
+        (
+            "the store cannot promise anything just now, so this froze nothing; "
+            "make the freeze file or send SIGUSR1 instead, which need no store"
+        ),
+    )
+
+
+# --- brakes and revisions ----------------------------------------------------------------------------------
+
+
+async def test_what_a_brake_holds_is_not_unfrozen(office: Office) -> None:
+    """The answer names each that still holds it and how it lets go, and nothing changes."""
+    await office.post("/api/v1/freeze", WHO)
+    for brake in office.brakes:
+        brake.engage("storage migration")
+
+    status, said = await office.post("/api/v1/unfreeze", WHO)
+
+    let_go = "(storage migration): let go of the brake of the test"
+    assert (status, said["error"]) == (
+        409,
+        (
+            "nothing was changed, because the freeze is still held by "
+            f"file FREEZE {let_go}; configmap ops/freeze {let_go}; then unfreeze"
+        ),
+    )
+    assert [switch.on for switch in await office.store.switches()] == [True]
+
+
+async def test_what_was_let_go_before_the_store_had_it_is_not_unfrozen_either(office: Office) -> None:
+    """Its record comes first, so that the unfreeze is the later one."""
+    office.brakes[0].engage("rack 7")
+    await office.get("/api/v1/switches")
+    office.brakes[0].release()
+
+    status, said = await office.post("/api/v1/unfreeze", WHO)
+
+    assert (status, "file FREEZE (rack 7): wait until the store has the record" in said["error"]) == (409, True)
+    assert await office.store.switches() == []
+
+
+async def test_nobody_unfreezes_what_nobody_can_read(office: Office) -> None:
+    """A ConfigMap that cannot be read may still say freeze."""
+    office.brakes[1].hide("no answer within 1 s")
+
+    status, said = await office.post("/api/v1/unfreeze", WHO)
+
+    assert (status, said["error"]) == (
+        503,
+        (
+            "nothing was changed, because nobody can tell what still says freeze: "
+            "configmap ops/freeze: no answer within 1 s"
+        ),
+    )
+    assert await office.store.switches() == []
+
+
+async def test_the_brakes_are_shown_with_who_and_why(office: Office) -> None:
+    """Looked at for this answer; one that is engaged is a freeze, whatever the switch says."""
+    office.brakes[0].engage("rack 7")
+    office.brakes[1].hide("no answer within 1 s")
+
+    assert await office.get("/api/v1/switches") == (
+        200,
+        {
+            "frozen": True,
+            "switches": [],
+            "brakes": [
+                {"by": "file FREEZE", "state": "engaged", "why": "rack 7"},
+                {"by": "configmap ops/freeze", "state": "unreadable", "why": "no answer within 1 s"},
+            ],
+        },
+    )
+
+
+async def test_a_rule_armed_at_another_revision_is_shown_as_not_armed(office: Office) -> None:
+    """With the revision that was."""
+    await office.store.throw(Switch("arm:etcd-collapse", True, "ada", "tested", NOW, "rev0"))
+    _, said = await office.get("/api/v1/rules")
+    assert [(r["armed"], r["armed_revision"], r["revision"]) for r in said["rules"][1:]] == [(False, "rev0", "rev1")]
+
+
+async def test_a_rule_that_is_not_loaded_can_be_disarmed(office: Office) -> None:
+    """So that it does not come back armed."""
+    await office.store.throw(Switch("arm:gone", True, "ada", "tested", NOW, "rev0"))
+    status, said = await office.post("/api/v1/rules/gone/disarm", WHO)
+    assert (status, said["name"], said["on"]) == (200, "arm:gone", False)
+    assert (await office.post("/api/v1/rules/gone/arm", WHO))[0] == 404
 
 
 # --- manners -----------------------------------------------------------------------------------------------
