@@ -239,10 +239,11 @@ def _run_path(run_id: str) -> str:
 
 
 def _switch(path: str, url: str, token_file: Path, why: str, by: str, said: str) -> None:
+    """Throw a switch, and say so with the revision that the record has, if it has one."""
     from remediator.terminal.operator import Operator
 
-    asyncio.run(Operator(url, token_file).post(path, {"by": by, "why": why}))
-    click.echo(said)
+    record = asyncio.run(Operator(url, token_file).post(path, {"by": by, "why": why}))
+    click.echo(f"{said} (revision {record['revision'][:12]})" if "revision" in record else said)
 
 
 @cli.command()
@@ -285,7 +286,8 @@ def switches(url: str, token_file: Path, output: str) -> None:
 @_service_options
 def arm(rule: str, url: str, token_file: Path, why: str, by: str) -> None:
     """Let a rule act as its mode says, until its file says something else."""
-    _switch(f"/api/v1/rules/{quote(rule, safe='')}/arm", url, token_file, why, by, f"{rule} is armed")
+    said = f"{rule} is armed as it is now"
+    _switch(f"/api/v1/rules/{quote(rule, safe='')}/arm", url, token_file, why, by, said)
 
 
 @cli.command()

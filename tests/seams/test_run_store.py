@@ -924,18 +924,19 @@ async def test_a_clock_set_back_refills_nothing(bench: Bench) -> None:
 
 
 async def test_freezing_and_arming_are_seen_by_the_judge(bench: Bench) -> None:
-    """The service's freeze and the rule's own arming, each as it was thrown last."""
+    """The service's freeze and the rule's own arming with its revision, each as it was thrown last."""
     run = await bench.run()
-    for name, on in [
-        ("freeze", True),
-        ("arm:heal", True),
-        ("arm:other", False),
-        ("arm:heal", False),
-        ("arm:heal", True),
+    for name, on, revision in [
+        ("freeze", True, ""),
+        ("arm:heal", True, "r1"),
+        ("arm:other", True, "r1"),
+        ("arm:other", False, "r1"),
+        ("arm:heal", False, ""),
+        ("arm:heal", True, "r2"),
     ]:
-        await bench.store.throw(Switch(name, on, "ann", "test", NOON))
+        await bench.store.throw(Switch(name, on, "ann", "test", NOON, revision))
 
-    assert await bench.store.usage(request(run)) == unused(frozen=True, armed=True)
+    assert await bench.store.usage(request(run)) == unused(frozen=True, armed=True, armed_revision="r2")
     assert await bench.store.usage(request(replace(run, rule="other"))) == unused(frozen=True)
 
 
@@ -1063,7 +1064,7 @@ async def test_a_switch_stands_as_it_was_thrown_last(bench: Bench) -> None:
     """Whatever its clock said, and after a restart."""
     first = Switch("freeze", True, "ann", "storm", NOON)
     last = Switch("freeze", False, "bob", "over", NOON - HOUR)
-    arm = Switch("arm:heal", True, "ann", "ready", NOON)
+    arm = Switch("arm:heal", True, "ann", "ready", NOON, "r1")
     for switch in (first, arm, last):
         await bench.store.throw(switch)
     await bench.restart()

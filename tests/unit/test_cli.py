@@ -345,7 +345,7 @@ async def test_a_state_that_does_not_exist_is_a_no(shell, service):
     [
         (["freeze"], "freeze", True, "frozen: nothing is written until `remediator unfreeze`"),
         (["unfreeze"], "freeze", False, "unfrozen: armed rules act again"),
-        (["arm", RULE.name], f"arm:{RULE.name}", True, f"{RULE.name} is armed"),
+        (["arm", RULE.name], f"arm:{RULE.name}", True, f"{RULE.name} is armed as it is now (revision r1)"),
         (["disarm", RULE.name], f"arm:{RULE.name}", False, f"{RULE.name} is disarmed: it observes"),
     ],
 )

@@ -122,6 +122,7 @@ def exposed() -> Iterator[tuple[str, str, tuple[str, ...]]]:
             ("remediator_runs_active", ("rule", "state")),
             ("remediator_armed", ("rule",)),
             ("remediator_frozen", ()),
+            ("remediator_brakes_unreadable", ()),
             ("remediator_store_damaged_runs", ()),
             ("remediator_build_info", ("version",)),
         )
