@@ -71,7 +71,7 @@ class Brakes:
         if self._latch.see(state):
             self._wake.set()
         if state != before:
-            self._tell(_change(state))
+            self._tell(_change(before, state))
         return state
 
     # --- the signal ----------------------------------------------------------------------------------------
@@ -130,11 +130,13 @@ class Brakes:
             self._is_away = True
 
 
-def _change(state: BrakeState) -> Noticed:
+def _change(before: BrakeState, state: BrakeState) -> Noticed:
     match state:
         case Engaged(by, why, _):
             return Noticed("engaged", by, why)
         case Unreadable(by, why):
             return Noticed("unreadable", by, why)
         case Released(by):
-            return Noticed("released", by, "what it froze stays frozen until `remediator unfreeze`")
+            was_engaged = isinstance(before, Engaged)
+            stays = "what it froze stays frozen until `remediator unfreeze`"
+            return Noticed("released", by, stays if was_engaged else "it can be read again")

@@ -86,7 +86,7 @@ async def test_a_freeze_can_be_thrown_while_the_store_is_away(plant: Plant, way:
         assert (await plant.running.store.switch("freeze")).on
 
 
-@pytest.mark.parametrize("answer", [403, 503, "reset"])
+@pytest.mark.parametrize("answer", [403, 503, "hang"])
 async def test_a_config_map_that_cannot_be_read_holds_the_run(plant: Plant, answer: Any) -> None:
     """Nobody knows whether it says freeze; once it can be read, and does not, the run goes on."""
     faults = plant.cluster.server.faults

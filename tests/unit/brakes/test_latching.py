@@ -253,6 +253,24 @@ def test_an_unreadable_brake_binds_unless_another_is_engaged(post: Post, play: P
     assert [n.what for n in post.told][:1] == ["unreadable"]
 
 
+def test_every_change_is_told_once(post: Post, play: Play) -> None:
+    """What a brake says now, and what that means for the freeze; nothing while nothing changes."""
+
+    async def story() -> None:
+        for change in (post.brake.engage, post.brake.release, post.brake.hide, post.brake.release):
+            change()
+            await post.passes(60.0)
+
+    play(story)
+    assert post.told == [
+        Noticed("engaged", BRAKE, "storage migration"),
+        Noticed("recorded", BRAKE, "storage migration"),
+        Noticed("released", BRAKE, "what it froze stays frozen until `remediator unfreeze`"),
+        Noticed("unreadable", BRAKE, "it is dark"),
+        Noticed("released", BRAKE, "it can be read again"),
+    ]
+
+
 # --- the signal --------------------------------------------------------------------------------------------
 
 AT = "signal SIGUSR1 at 2026-11-20 12:00:10 UTC"
