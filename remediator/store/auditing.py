@@ -110,7 +110,8 @@ def of_signal(signal: Signal) -> AuditNote:
 
 
 def of_switch(switch: Switch) -> AuditNote:
-    return AuditNote(AuditKind.SWITCH, {"name": switch.name, "on": switch.on, "by": switch.by, "why": switch.why})
+    told = {"name": switch.name, "on": switch.on, "by": switch.by, "why": switch.why}
+    return AuditNote(AuditKind.SWITCH, told | ({"revision": switch.revision} if switch.revision else {}))
 
 
 def of_forgotten(what: str, ids: Sequence[str]) -> AuditNote:

@@ -593,6 +593,20 @@ async def test_every_decision_and_write_leaves_one_record(bench: Bench) -> None:
     assert kinds == ["delivery", "start", "intent", "outcome", "signal", "switch", "move", "rules"]
 
 
+async def test_the_trail_says_who_threw_a_switch_why_and_which_text_was_armed(bench: Bench) -> None:
+    """For good: an arming with the revision that a person said yes to."""
+    for switch in (
+        Switch("arm:heal", on=True, by="alice", why="agreed", at=NOON, revision="r1"),
+        Switch("freeze", on=True, by="file FREEZE", why="drill", at=NOON),
+    ):
+        await bench.store.throw(switch)
+
+    assert [json.loads(record.body) for record in await whole_trail(bench)] == [
+        {"name": "arm:heal", "on": True, "by": "alice", "why": "agreed", "revision": "r1"},
+        {"name": "freeze", "on": True, "by": "file FREEZE", "why": "drill"},
+    ]
+
+
 async def test_the_trail_is_one_chain_over_restarts(bench: Bench) -> None:
     """Numbered from one without a gap, each record chained to the one before it, and the head is the last."""
     assert await bench.store.audit_head() is None
