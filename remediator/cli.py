@@ -256,7 +256,7 @@ def freeze(url: str, token_file: Path, why: str, by: str) -> None:
     try:
         _switch("/api/v1/freeze", url, token_file, why, by, "frozen: nothing is written until `remediator unfreeze`")
     except OperatorError as error:
-        raise OperatorError(f"{error}\nnothing was frozen by this. {WITHOUT_THE_API}") from error
+        raise OperatorError(f"{error}\ndo not rely on this freeze. {WITHOUT_THE_API}") from error
 
 
 @cli.command()

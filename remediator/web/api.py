@@ -28,7 +28,7 @@ from remediator.web.routes import ROUTES, Permission, Route
 
 COME_AGAIN = {"Retry-After": "5"}
 NOT_FROZEN = (
-    "the store cannot promise anything just now, so this froze nothing; "
+    "the store cannot promise anything just now, so do not rely on this freeze; "
     "make the freeze file or send SIGUSR1 instead, which need no store"
 )
 

@@ -379,7 +379,7 @@ async def test_a_freeze_that_does_not_arrive_says_what_else_freezes(shell, servi
         code, out, err = await shell.beside("freeze", "--why", "x", "--by", "ada", *options)
 
         assert (code, out) == (1, "")
-        assert "nothing was frozen by this" in err
+        assert "do not rely on this freeze" in err
         assert "make the file FREEZE in state_directory, or send the process SIGUSR1" in err
 
 

@@ -318,13 +318,13 @@ async def test_a_store_that_is_closed_is_503(office: Office) -> None:
 
 
 async def test_a_freeze_that_the_store_cannot_take_says_what_else_freezes(office: Office) -> None:
-    """Nothing was frozen by it, and the file and the signal need no store."""
+    """It is not to be relied on, and the file and the signal need no store."""
     await office.store.close()
     status, said = await office.post("/api/v1/freeze", WHO)
     assert (status, said["error"]) == (
         503,
         (
-            "the store cannot promise anything just now, so this froze nothing; "
+            "the store cannot promise anything just now, so do not rely on this freeze; "
             "make the freeze file or send SIGUSR1 instead, which need no store"
         ),
     )
