@@ -199,7 +199,8 @@ class Settings(Section):
     limits: Limits = Limits()
     workers: Workers = Workers()
     evidence_max_age_seconds: Seconds = 5
-    permit_seconds: Seconds = 2
+    permit_seconds: Seconds = 1.5
+    """A freeze by one replica's file is in the shared store within a quarter of a second: all stop within two."""
     held_recheck_seconds: Seconds = 30
     approval_seconds: Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)] = 3600
     """How long a person's answer is waited for."""

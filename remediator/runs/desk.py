@@ -22,7 +22,7 @@ class Bounds:
     protected_namespaces: tuple[str, ...]
     own: tuple[ObjectRef, ...] = ()
     evidence_max_age: timedelta = timedelta(seconds=5)
-    permit_seconds: float = 2.0
+    permit_seconds: float = 1.5
     recheck: timedelta = timedelta(seconds=10)
     """How soon unknown evidence is looked for again."""
     concurrency: int = 16

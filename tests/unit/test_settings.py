@@ -89,7 +89,7 @@ def test_the_least_file_gives_the_defaults(file: Path, token: Path) -> None:
         },
         "workers": {"concurrency": 16, "tries": 3},
         "evidence_max_age_seconds": 5.0,
-        "permit_seconds": 2.0,
+        "permit_seconds": 1.5,
         "held_recheck_seconds": 30.0,
         "approval_seconds": 3600.0,
         "delivery_retention_days": 7.0,
