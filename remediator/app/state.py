@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from remediator.app.journal import Journal
 from remediator.app.ruleset import Rules
 from remediator.metrics import LiveState, Metrics
 from remediator.model.ledger import FREEZE, RunFilter, arm_switch
 from remediator.model.runs import FINAL, RunState
 from remediator.settings import Settings
-from remediator.store.sqlite import SQLiteStore
 
 LIVE = tuple(state for state in RunState if state not in FINAL)
 
@@ -23,7 +23,7 @@ class Service:
     """A running service."""
 
     settings: Settings
-    store: SQLiteStore
+    store: Journal
     rules: Rules
     metrics: Metrics
     webhook_port: int = 0
