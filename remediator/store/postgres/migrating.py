@@ -1,7 +1,7 @@
 """
 Bring the database's schema up to date, or say why it cannot be used.
 
-In: a connection. Out: a schema that this version knows, or ConfigError. Numbered scripts only go forward, all of them
+In: a connection that is used for nothing else. Out: a schema that this version knows, or ConfigError. Numbered scripts only go forward, all of them
 in one transaction under one lock, so an interrupted migration is none. A schema that is right is not touched: the role
 at run time needs no right to change it.
 """
@@ -33,11 +33,12 @@ async def migrate(connection: Connection, address: Address) -> None:
     scripts = migrations()
     if await _is_usable(connection, address, len(scripts)):
         return
+    # Another replica may be at it; the lock is waited for as long as a migration may take, and ends with the connection.
+    # It is got before the transaction begins: one that has waited inside would still not see the other's new tables.
+    await connection.execute("SET lock_timeout = 0")
+    await connection.execute("SELECT pg_advisory_lock($1)", MIGRATING, timeout=PATIENCE_SECONDS)
     try:
         async with connection.transaction():
-            # Another replica may be at it; the lock is waited for as long as a migration may take.
-            await connection.execute("SET LOCAL lock_timeout = 0")
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", MIGRATING, timeout=PATIENCE_SECONDS)
             if not await _is_usable(connection, address, len(scripts)):
                 for script in scripts[await _version(connection) :]:
                     await connection.execute(script, timeout=PATIENCE_SECONDS)

@@ -38,8 +38,7 @@ async def _open(url: str) -> RunStore:
     if url.startswith("sqlite:"):
         return await SQLiteStore.open(Path(url.removeprefix("sqlite:///")), clock)
     postgres = _postgres()
-    store = await postgres.PostgresStore.open(postgres.Address(url), clock, postgres.Sharing(new_id("worker")))
-    return store  # type: ignore[no-any-return]
+    return await postgres.PostgresStore.open(postgres.Address(url), clock, postgres.Sharing(new_id("worker")))  # type: ignore[no-any-return]
 
 
 def _postgres() -> Any:
