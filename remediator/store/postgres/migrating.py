@@ -1,9 +1,9 @@
 """
 Bring the database's schema up to date, or say why it cannot be used.
 
-In: a connection that is used for nothing else. Out: a schema that this version knows, or ConfigError. Numbered scripts only go forward, all of them
-in one transaction under one lock, so an interrupted migration is none. A schema that is right is not touched: the role
-at run time needs no right to change it.
+In: a connection that is used for nothing else. Out: a schema that this version knows, or ConfigError. Numbered scripts
+only go forward, all of them in one transaction under one lock, so an interrupted migration is none. A schema that is
+right is not touched: the role at run time needs no right to change it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ async def migrate(connection: Connection, address: Address) -> None:
     scripts = migrations()
     if await _is_usable(connection, address, len(scripts)):
         return
-    # Another replica may be at it; the lock is waited for as long as a migration may take, and ends with the connection.
-    # It is got before the transaction begins: one that has waited inside would still not see the other's new tables.
+    # Another replica may be at it: the lock is waited for as long as a migration takes, and ends with the connection.
+    # It is got before the transaction begins: one that has waited inside would not see the other's new tables.
     await connection.execute("SET lock_timeout = 0")
     await connection.execute("SELECT pg_advisory_lock($1)", MIGRATING, timeout=PATIENCE_SECONDS)
     try:
