@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -177,6 +178,43 @@ class Workers(Section):
     """Processes that may vanish with one run in hand before a person is told instead."""
 
 
+class Postgres(Section):
+    """A database for the journal, which several replicas may share."""
+
+    url: str
+    password_file: Path | None = None
+    lease_seconds: Annotated[float, Field(ge=5, le=60, allow_inf_nan=False)] = 8
+    """How long a run stays with a replica that is no longer heard of."""
+    allow_async: bool = False
+    """Whether standbys are acceptable that may lack what was acknowledged."""
+
+    @field_validator("url")
+    @classmethod
+    def _has_no_password(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
+            raise ValueError("give it as postgresql://user@host:5432/database")
+        if parts.password or "password" in parse_qs(parts.query):
+            raise ValueError("a password is no setting; put it into a file and name that as password_file")
+        return url
+
+    def problems(self) -> list[str]:
+        """What is wrong with the file of the password."""
+        if self.password_file is None:
+            return []
+        try:
+            is_empty = not self.password_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as problem:
+            return [f"{self.password_file} cannot be read: {problem}"]
+        return [f"{self.password_file} is empty"] if is_empty else []
+
+
+class Store(Section):
+    """Where the journal is: in the state directory, unless there is a database."""
+
+    postgres: Postgres | None = None
+
+
 class Log(Section):
     format: Literal["json", "console"] = "json"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -198,6 +236,7 @@ class Settings(Section):
     freeze: Freeze = Freeze()
     limits: Limits = Limits()
     workers: Workers = Workers()
+    store: Store = Store()
     evidence_max_age_seconds: Seconds = 5
     permit_seconds: Seconds = 1.5
     """A freeze by one replica's file is in the shared store within a quarter of a second: all stop within two."""
@@ -261,7 +300,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
 def _secret_problems(settings: Settings) -> list[str]:
     webhook, operators = settings.webhook.auth.credentials(), settings.operators.credentials()
     problems = [f"webhook.auth: {problem}" for problem in webhook.problems()]
-    return problems + [f"operators.token_files: {problem}" for problem in operators.problems()]
+    problems += [f"operators.token_files: {problem}" for problem in operators.problems()]
+    postgres = settings.store.postgres
+    return problems + [
+        f"store.postgres.password_file: {problem}" for problem in (postgres.problems() if postgres else ())
+    ]
 
 
 # --- the file ----------------------------------------------------------------------------------------------

@@ -10,6 +10,9 @@ from remediator.model.rules import Limit
 from remediator.runs.desk import Bounds
 from remediator.settings import Settings, Window
 
+LEASE_SHARE = 0.6
+"""Of a lease, for one call; the rest is for the margin and for a renewal that is late."""
+
 
 def bounds_of(settings: Settings) -> Bounds:
     return Bounds(
@@ -23,8 +26,14 @@ def bounds_of(settings: Settings) -> Bounds:
         concurrency=settings.workers.concurrency,
         tries=settings.workers.tries,
         approval=timedelta(seconds=settings.approval_seconds),
-        call_seconds=settings.kubernetes.request_timeout_seconds,
+        call_seconds=_call_seconds(settings),
     )
+
+
+def _call_seconds(settings: Settings) -> float:
+    """What a write may take: no longer than a lease lasts that was renewed a moment ago, with room to spare."""
+    seconds, postgres = settings.kubernetes.request_timeout_seconds, settings.store.postgres
+    return seconds if postgres is None else min(seconds, LEASE_SHARE * postgres.lease_seconds)
 
 
 def _limit(window: Window) -> Limit:

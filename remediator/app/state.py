@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from remediator.app.journal import Journal
 from remediator.app.ruleset import Rules
 from remediator.brakes.watching import Brakes
 from remediator.metrics import LiveState, Metrics
 from remediator.model.ledger import FREEZE, RunFilter, arm_switch, is_armed
 from remediator.model.runs import FINAL, RunState
 from remediator.settings import Settings
-from remediator.store.sqlite import SQLiteStore
 
 LIVE = tuple(state for state in RunState if state not in FINAL)
 
@@ -24,7 +24,7 @@ class Service:
     """A running service."""
 
     settings: Settings
-    store: SQLiteStore
+    store: Journal
     rules: Rules
     metrics: Metrics
     brakes: Brakes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from remediator import guards, systems
 from remediator.app.bounds import bounds_of, kube_access
 from remediator.app.braking import brakes_of
 from remediator.app.hearing import Ear, log_api
+from remediator.app.journal import Bell, Journal, journal_told, open_journal
 from remediator.app.ruleset import Rules
 from remediator.app.state import Service, live_state
 from remediator.clocks import SystemClock, new_id
@@ -37,7 +37,6 @@ from remediator.runs.telling import Teller
 from remediator.runs.worker import Worker
 from remediator.settings import Settings
 from remediator.store.backups import FileBackups
-from remediator.store.sqlite import SQLiteStore
 from remediator.web.api import Api
 from remediator.web.operations import operations_routes
 from remediator.web.public import public_application
@@ -69,8 +68,8 @@ async def service(
         if problems:
             raise ConfigError("\n".join(["the rules are wrong:", *(f"  {problem}" for problem in problems)]))
         metrics.reload_ok.set(1)
-        journal = settings.state_directory / "journal.db"
-        store = await SQLiteStore.open(journal, clock, told_commit=metrics.committed)
+        bell = Bell()
+        store = await open_journal(settings, clock, ids, metrics, bell)
         stack.push_async_callback(store.close)
         kube = await KubeClient.connect(
             kube_access(settings), clock=clock, tell=lambda a: metrics.kube_asked(a.verb, a.resource, a.code)
@@ -94,6 +93,7 @@ async def service(
             bounds=bounds_of(settings),
         )
         worker = Worker(desk, complain=complain)
+        bell.hang(worker.wake)
         running = Service(settings, store, rules, metrics, brakes)
         webhook = Webhook(
             credentials=settings.webhook.auth.credentials(),
@@ -113,7 +113,7 @@ async def service(
             webhook_port=running.webhook_port,
             operations_port=running.operations_port,
             rules=[rule.name for rule in rules.loaded],
-            sqlite=sqlite3.sqlite_version,
+            **journal_told(settings),
         )
         yield running
         running.stopping = True
@@ -140,7 +140,7 @@ class Access:
 class Filing:
     """The store's door for the receiver: a delivery that made a run wakes the worker."""
 
-    store: SQLiteStore
+    store: Journal
     worker: Worker
 
     async def file(self, delivery: Delivery) -> Sequence[Filed]:

@@ -1,13 +1,15 @@
-"""What every `RunStore` promises: one suite, held to the journal on disk and to the one in memory."""
+"""What every `RunStore` promises: one suite, held to the journals on disk, in a database and in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,13 @@ from remediator.model.runs import Run, RunState, StepRecord, StepState
 from remediator.model.verdicts import Allow, Hold, Reason, Verdict
 from remediator.store import auditing
 from remediator.store.memory import MemoryStore
+from remediator.store.postgres import Address, PostgresStore, Sharing
 from remediator.store.sqlite import SQLiteStore
 
 NOON = datetime(2025, 3, 1, 12, 0, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 TARGET = ObjectRef(STATEFUL_SET, "etcd", "data", "uid-1")
-Store = SQLiteStore | MemoryStore
+Store = SQLiteStore | PostgresStore | MemoryStore
 
 
 class HandClock:
@@ -66,10 +69,10 @@ class HandClock:
 class Bench:
     """A store that can be restarted, and short ways to ask it things."""
 
-    def __init__(self, store: Store, clock: HandClock, path: Path) -> None:
+    def __init__(self, store: Store, clock: HandClock, opened: Callable[[], Awaitable[Store]]) -> None:
         self.store = store
         self.clock = clock
-        self._path = path
+        self._opened = opened
 
     async def restart(self) -> None:
         """As the next process finds it."""
@@ -77,7 +80,7 @@ class Bench:
             self.store = self.store.after_restart()
         else:
             await self.store.close()
-            self.store = await SQLiteStore.open(self._path, self.clock)
+            self.store = await self._opened()
 
     async def run(self, name: str = "run-1", *, rule: str = "heal", at: datetime = NOON) -> Run:
         """A new run with an episode of its own."""
@@ -98,13 +101,29 @@ class Bench:
         return await self.store.save(replace(run, state=RunState.RUNNING))
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", pytest.param("postgres", marks=pytest.mark.real("postgres"))])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    clock, path = HandClock(), tmp_path / "journal.db"
-    store: Store = MemoryStore(clock) if request.param == "memory" else await SQLiteStore.open(path, clock)
-    made = Bench(store, clock, path)
+    clock = HandClock()
+    match request.param:
+        case "memory":
+            opened = partial(_in_memory, clock)
+        case "sqlite":
+            opened = partial(SQLiteStore.open, tmp_path / "journal.db", clock)
+        case _:
+            opened = partial(_on_postgres, request.getfixturevalue("postgres_database").url, clock, count(1))
+    made = Bench(await opened(), clock, opened)
     yield made
     await made.store.close()
+
+
+async def _in_memory(clock: HandClock) -> Store:
+    return MemoryStore(clock)
+
+
+async def _on_postgres(url: str, clock: HandClock, processes: Iterator[int]) -> Store:
+    """The leases are long: what they promise to several workers is in `test_shared_store.py`."""
+    sharing = Sharing(f"worker-{next(processes)}", lease=timedelta(days=1), now=clock.now)
+    return await PostgresStore.open(Address(url), clock, sharing)
 
 
 def alert(name: str = "a", status: AlertStatus = AlertStatus.FIRING, starts_at: str = "2025-03-01T11:59:00Z") -> Alert:

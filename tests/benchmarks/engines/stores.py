@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from remediator.clocks import SystemClock
+from remediator.clocks import SystemClock, new_id
 from remediator.model.seams import RunStore
 from remediator.store.sqlite import SQLiteStore
 
@@ -37,12 +37,13 @@ async def _open(url: str) -> RunStore:
     clock = SystemClock()
     if url.startswith("sqlite:"):
         return await SQLiteStore.open(Path(url.removeprefix("sqlite:///")), clock)
-    return await _postgres_store().open(url, clock)  # type: ignore[no-any-return]
+    postgres = _postgres()
+    return await postgres.PostgresStore.open(postgres.Address(url), clock, postgres.Sharing(new_id("worker")))  # type: ignore[no-any-return]
 
 
-def _postgres_store() -> Any:
+def _postgres() -> Any:
     """Looked for by name, so that this module stands without it and without its driver."""
     try:
-        return importlib.import_module(POSTGRES).PostgresStore
+        return importlib.import_module(POSTGRES)
     except ModuleNotFoundError as error:
         raise Missing(f"there is no {error.name}") from error
