@@ -161,7 +161,7 @@ def draw(seed: int) -> Plan:
     featured = POINTS[seed % len(POINTS)]
     points = [BY_NAME[rng.choice(featured.prelude)]] if featured.prelude else []
     points.append(featured)
-    others = [point for point in POINTS if point.scene in ("plain", featured.scene)]
+    others = [point for point in POINTS if point.scene in ("plain", featured.scene) and not point.prelude]
     points += [rng.choice(others) for _ in range(rng.choice((0, 1, 2, 2, 3)))]
     orders = tuple(Order(p.name, p.place or p.name, rng.randint(1, p.most), p.term) for p in points[:MOST_KILLS])
     mills = rng.choice((1, 1, 1, 3)) if featured.scene == "plain" else 1
