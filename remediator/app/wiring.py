@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -53,11 +53,13 @@ async def service(
     ids: Ids = new_id,
     observers: Sequence[Observer] = (),
     known: Mapping[str, AnySystem] | None = None,
+    journal: Callable[[Journal], Journal] = lambda opened: opened,
 ) -> AsyncIterator[Service]:
     """
     Everything, running, until the caller leaves. Raises ConfigError and StoreUnavailable before it listens.
 
-    `known` are the systems there are; without it, those that discovery finds.
+    `known` are the systems there are; without it, those that discovery finds. `journal` may stand something between
+    the opened store and all that use it.
     """
     clock = clock or SystemClock()
     metrics = Metrics()
@@ -69,7 +71,7 @@ async def service(
             raise ConfigError("\n".join(["the rules are wrong:", *(f"  {problem}" for problem in problems)]))
         metrics.reload_ok.set(1)
         bell = Bell()
-        store = await open_journal(settings, clock, ids, metrics, bell)
+        store = journal(await open_journal(settings, clock, ids, metrics, bell))
         stack.push_async_callback(store.close)
         kube = await KubeClient.connect(
             kube_access(settings), clock=clock, tell=lambda a: metrics.kube_asked(a.verb, a.resource, a.code)
