@@ -65,6 +65,24 @@ def serve(config: Path) -> None:
     asyncio.run(app.serve(loaded))
 
 
+@cli.group()
+def journal() -> None:
+    """Look after the journal's file, with the service stopped."""
+
+
+@journal.command("accept")
+@click.option("--config", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True)
+@click.option("--why", required=True, help="kept in the audit trail")
+@click.option("--by", default=getpass.getuser, help="who you are; your login name by default")
+def journal_accept(config: Path, why: str, by: str) -> None:
+    """Answer for the journal as it is: one that was restored from a backup, or an empty one."""
+    from remediator import app, settings
+
+    accepted = asyncio.run(app.accept(settings.load(config, os.environ), by=by, why=why))
+    knew = f"record {accepted.witnessed.seq}" if accepted.witnessed else "nothing that can be read"
+    click.echo(f"{accepted.path} is accepted at record {accepted.mark.seq}; its witness knew {knew}")
+
+
 @cli.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--schema", is_flag=True, help="print the JSON Schema of a rule file instead")

@@ -44,6 +44,9 @@ class LiveState:
     """By the switch in the store."""
     damaged: int = 0
     """Runs of the journal that cannot be read."""
+    history_only: bool = False
+    """The journal cannot be trusted: nothing is taken and nothing is done."""
+    lacks_room: bool = False
 
 
 class _Live(Collector):
@@ -70,6 +73,14 @@ class _Live(Collector):
         )
         yield GaugeMetricFamily(
             "remediator_store_damaged_runs", "Runs of the journal that cannot be read.", value=state.damaged
+        )
+        yield GaugeMetricFamily(
+            "remediator_history_only",
+            "Whether the journal cannot be trusted, so that only history is shown.",
+            value=float(state.history_only),
+        )
+        yield GaugeMetricFamily(
+            "remediator_store_disk_full", "Whether the journal's disk is full.", value=float(state.lacks_room)
         )
 
 

@@ -5,8 +5,9 @@ In: settings, a clock, a source of ids. Out: a running service whose ports are k
 holds no logic of a room: what it adds is who is handed to whom, and in which order things begin and end.
 """
 
+from remediator.app.accepting import accept
 from remediator.app.serving import serve
 from remediator.app.state import Service
 from remediator.app.wiring import service
 
-__all__ = ["Service", "serve", "service"]
+__all__ = ["Service", "accept", "serve", "service"]

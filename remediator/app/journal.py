@@ -1,19 +1,27 @@
-"""Open the journal that the settings name: a file of this process alone, or a database that replicas share."""
+"""
+Open the journal that the settings name: a file of this process alone, with its witness, or a database for several.
+
+In: settings. Out: the journal, or what can be read of a file that must not be built upon. It decides nothing for an
+operator: a journal that its witness does not know waits until somebody says that it must do.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Protocol
 
 import structlog
 
 from remediator.metrics import Metrics
-from remediator.model.errors import ConfigError
+from remediator.model.errors import ConfigError, StoreDamaged
 from remediator.model.seams import Clock, Ids, RunStore
 from remediator.settings import Postgres, Settings
-from remediator.store.sqlite import SQLiteStore
+from remediator.store.sqlite import SalvagedStore, SQLiteStore
+from remediator.store.sqlite.reserve import BYTES as RESERVE
+from remediator.store.witness_file import FileWitness
 
 
 class Journal(RunStore, Protocol):
@@ -36,13 +44,36 @@ class Bell:
             self._hears()
 
 
-async def open_journal(settings: Settings, clock: Clock, ids: Ids, metrics: Metrics, bell: Bell) -> Journal:
+def journal_path(settings: Settings) -> Path:
+    return settings.state_directory / "journal.db"
+
+
+def witness_of(settings: Settings) -> FileWitness:
+    return FileWitness(settings.state_directory / "journal.witness")
+
+
+async def open_journal(
+    settings: Settings, clock: Clock, ids: Ids, metrics: Metrics, bell: Bell
+) -> Journal | SalvagedStore:
     """Raises StoreUnavailable and ConfigError."""
     postgres = settings.store.postgres
     if postgres is not None:
         worker = f"{settings.own.pod_name or 'remediator'}/{ids('worker')}"
         return await _open_database(postgres, worker, clock, metrics, bell)
-    return await SQLiteStore.open(settings.state_directory / "journal.db", clock, told_commit=metrics.committed)
+    return await _open_file(settings, clock, metrics)
+
+
+async def _open_file(settings: Settings, clock: Clock, metrics: Metrics) -> SQLiteStore | SalvagedStore:
+    path = journal_path(settings)
+    try:
+        store = await SQLiteStore.open(
+            path, clock, told_commit=metrics.committed, reserve=RESERVE, witness=witness_of(settings)
+        )
+    except StoreDamaged as damage:
+        return await SalvagedStore.open(path, damage)
+    if store.custody.took_on_trust:
+        structlog.get_logger().warning("the journal had no witness and is taken as it is", journal=str(path))
+    return store
 
 
 async def _open_database(postgres: Postgres, worker: str, clock: Clock, metrics: Metrics, bell: Bell) -> Journal:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from remediator.app.journal import Journal
 from remediator.app.ruleset import Rules
+from remediator.app.standing import Standing
 from remediator.brakes.watching import Brakes
 from remediator.metrics import LiveState, Metrics
 from remediator.model.ledger import FREEZE, RunFilter, arm_switch, is_armed
@@ -24,7 +24,7 @@ class Service:
     """A running service."""
 
     settings: Settings
-    store: Journal
+    store: Standing
     rules: Rules
     metrics: Metrics
     brakes: Brakes
@@ -43,7 +43,7 @@ class Service:
             self.ended.set()
 
     def not_ready(self) -> str:
-        return "the service is stopping" if self.stopping else ""
+        return "the service is stopping" if self.stopping else self.store.trouble
 
     def reload(self) -> None:
         """Take the rules from the files again; bad ones are told and change nothing."""
@@ -57,6 +57,8 @@ class Service:
 
 
 async def live_state(running: Service) -> LiveState:
+    if running.store.damage is not None:
+        return LiveState(damaged=running.store.unreadable, history_only=True)
     active: dict[tuple[str, str], int] = {}
     for run in await running.store.list(RunFilter(LIVE, limit=100_000)):
         key = (run.rule, str(run.state))
@@ -66,4 +68,5 @@ async def live_state(running: Service) -> LiveState:
     frozen = FREEZE in thrown and thrown[FREEZE].on
     for run_id, why in running.store.damaged.items():
         structlog.get_logger().error("a run of the journal cannot be read", run=run_id, why=why)
-    return LiveState(active, armed, frozen, len(running.store.damaged))
+    damaged = len(running.store.damaged)
+    return LiveState(active, armed, frozen, damaged, lacks_room=running.store.lacks_room)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -16,8 +17,10 @@ from remediator import guards, systems
 from remediator.app.bounds import bounds_of, kube_access
 from remediator.app.braking import brakes_of
 from remediator.app.hearing import Ear, log_api
+from remediator.app.history import fall_back, keep_witness, warn
 from remediator.app.journal import Bell, Journal, journal_told, open_journal
 from remediator.app.ruleset import Rules
+from remediator.app.standing import Standing
 from remediator.app.state import Service, live_state
 from remediator.clocks import SystemClock, new_id
 from remediator.endpoints.http import HttpEndpoints
@@ -31,12 +34,13 @@ from remediator.model.seams import Clock, Ids, Observer, ReadAccess, WriteAccess
 from remediator.model.systems import AnySystem
 from remediator.model.verdicts import Permit
 from remediator.receiver.listening import Listener
-from remediator.receiver.webhook import Webhook
+from remediator.receiver.webhook import Filing, Webhook
 from remediator.runs.desk import Desk
 from remediator.runs.telling import Teller
 from remediator.runs.worker import Worker
 from remediator.settings import Settings
 from remediator.store.backups import FileBackups
+from remediator.store.sqlite import SalvagedStore, SQLiteStore
 from remediator.web.api import Api
 from remediator.web.operations import operations_routes
 from remediator.web.public import public_application
@@ -58,6 +62,8 @@ async def service(
     """
     Everything, running, until the caller leaves. Raises ConfigError and StoreUnavailable before it listens.
 
+    With a journal that must not be built upon it runs all the same, and shows history only.
+
     `known` are the systems there are; without it, those that discovery finds. `journal` may stand something between
     the opened store and all that use it.
     """
@@ -71,47 +77,39 @@ async def service(
             raise ConfigError("\n".join(["the rules are wrong:", *(f"  {problem}" for problem in problems)]))
         metrics.reload_ok.set(1)
         bell = Bell()
-        store = journal(await open_journal(settings, clock, ids, metrics, bell))
-        stack.push_async_callback(store.close)
+        opened = await open_journal(settings, clock, ids, metrics, bell)
+        stack.push_async_callback(opened.close)
+        ledger = opened if isinstance(opened, SalvagedStore) else journal(opened)
+        standing = Standing(ledger, opened.custody if isinstance(opened, SQLiteStore) else None)
         kube = await KubeClient.connect(
             kube_access(settings), clock=clock, tell=lambda a: metrics.kube_asked(a.verb, a.resource, a.code)
         )
         stack.push_async_callback(kube.close)
-        endpoints = HttpEndpoints(clock=clock, allow_loopback=settings.kubernetes.pods_on_loopback)
-        stack.push_async_callback(endpoints.close)
-        recorder = EventRecorder(kube, clock, ids, instance=settings.own.pod_name or "remediator")
-        told: list[Observer] = [metrics, LogObserver(), *observers, *([recorder] if settings.events else [])]
-        access = Access(kube, endpoints, FileBackups(settings.backup_directory), clock)
-        brakes = brakes_of(settings, kube.view(), store, clock)
-        desk = Desk(
-            store=store,
-            clock=clock,
-            systems=known,
-            rule=rules.get,
-            access=access,
-            brakes=brakes,
-            guards=guards.discover(),
-            tell=Teller(told, complain=complain),
-            bounds=bounds_of(settings),
-        )
-        worker = Worker(desk, complain=complain)
-        bell.hang(worker.wake)
-        running = Service(settings, store, rules, metrics, brakes)
+        brakes = brakes_of(settings, kube.view(), standing, clock)
+        running = Service(settings, standing, rules, metrics, brakes)
+        await stack.enter_async_context(_task(running, brakes.run(), "brakes"))
+        await stack.enter_async_context(_task(running, warn(standing, clock), "warning"))
+        intake = Intake(ledger)
+        if not isinstance(ledger, SalvagedStore):
+            engine = Engine(running, ledger, kube, known, clock, ids, observers)
+            intake = await stack.enter_async_context(_acting(engine))
+            bell.hang(intake.wake)
         webhook = Webhook(
             credentials=settings.webhook.auth.credentials(),
             dispatch=rules.dispatch,
-            store=Filing(store, worker),
+            store=intake.filing,
             clock=clock,
             ids=ids,
             limits=settings.webhook,
             tell=Ear(metrics, clock),
         )
         credentials = settings.operators.credentials()
-        api = Api(credentials, store, brakes, lambda: rules.loaded, clock, ids, log_api, worker.wake)
-        await stack.enter_async_context(_running(running, worker, recorder, clock))
+        api = Api(
+            credentials, standing, brakes, lambda: rules.loaded, clock, ids, log_api, intake.wake, standing.caveat
+        )
         await stack.enter_async_context(_listening(settings, running, webhook, api))
         structlog.get_logger().info(
-            "ready",
+            "history only" if running.store.damage else "ready",
             webhook_port=running.webhook_port,
             operations_port=running.operations_port,
             rules=[rule.name for rule in rules.loaded],
@@ -119,6 +117,58 @@ async def service(
         )
         yield running
         running.stopping = True
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Where goes what comes in: into the journal, and to the worker, who may have something to do now."""
+
+    filing: Filing
+    wake: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What the acting half of the service is made of."""
+
+    running: Service
+    store: Journal
+    kube: KubeClient
+    known: Mapping[str, AnySystem]
+    clock: Clock
+    ids: Ids
+    observers: Sequence[Observer]
+
+
+@asynccontextmanager
+async def _acting(engine: Engine) -> AsyncIterator[Intake]:
+    """All that changes a cluster, running; and the door through which deliveries come to it."""
+    settings, clock, kube = engine.running.settings, engine.clock, engine.kube
+    async with AsyncExitStack() as stack:
+        endpoints = HttpEndpoints(clock=clock, allow_loopback=settings.kubernetes.pods_on_loopback)
+        stack.push_async_callback(endpoints.close)
+        recorder = EventRecorder(kube, clock, engine.ids, instance=settings.own.pod_name or "remediator")
+        told: list[Observer] = [
+            engine.running.metrics,
+            LogObserver(),
+            *engine.observers,
+            *([recorder] if settings.events else []),
+        ]
+        access = Access(kube, endpoints, FileBackups(settings.backup_directory), clock)
+        desk = Desk(
+            store=engine.store,
+            clock=clock,
+            systems=engine.known,
+            rule=engine.running.rules.get,
+            access=access,
+            brakes=engine.running.brakes,
+            guards=guards.discover(),
+            tell=Teller(told, complain=complain),
+            bounds=bounds_of(settings),
+        )
+        worker = Worker(desk, complain=complain)
+        await stack.enter_async_context(_running(engine, worker, recorder))
+        yield Intake(WakingFiling(engine.store, worker), worker.wake)
 
 
 @dataclass(frozen=True)
@@ -139,7 +189,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Filing:
+class WakingFiling:
     """The store's door for the receiver: a delivery that made a run wakes the worker."""
 
     store: Journal
@@ -153,25 +203,37 @@ class Filing:
 
 
 @asynccontextmanager
-async def _running(running: Service, worker: Worker, recorder: EventRecorder, clock: Clock) -> AsyncIterator[None]:
+async def _running(engine: Engine, worker: Worker, recorder: EventRecorder) -> AsyncIterator[None]:
     """The tasks of the service. One that dies ends the service, loudly; on leaving they end in order."""
+    running, store, clock = engine.running, engine.store, engine.clock
     posting = asyncio.create_task(recorder.run(), name="events")
     working = asyncio.create_task(worker.run(), name="worker")
-    keeping = asyncio.create_task(_keep_house(running, clock), name="housekeeping")
-    braking = asyncio.create_task(running.brakes.run(), name="brakes")
-    for task in (posting, working, keeping, braking):
+    keeping = asyncio.create_task(_keep_house(running, store, clock), name="housekeeping")
+    witnessing = asyncio.create_task(keep_witness(running.store, clock), name="witness")
+    acting = (working, keeping, witnessing)
+    watching = asyncio.create_task(fall_back(running.store, acting), name="watch on the journal")
+    for task in (posting, *acting, watching):
         task.add_done_callback(running.task_ended)
     try:
         yield
     finally:
-        keeping.cancel()
-        working.cancel()
-        await asyncio.wait({working, keeping})
-        braking.cancel()
-        await asyncio.wait({braking})
+        for task in (watching, *acting):
+            task.cancel()
+        await asyncio.wait({watching, *acting})
         await recorder.drain(EVENTS_DRAIN_SECONDS)
         posting.cancel()
         await asyncio.wait({posting})
+
+
+@asynccontextmanager
+async def _task(running: Service, work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(running.task_ended)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 @asynccontextmanager
@@ -214,11 +276,12 @@ def _exposition(running: Service) -> Handler:
     return handler
 
 
-async def _keep_house(running: Service, clock: Clock) -> None:
-    """Forget raw deliveries that are old enough."""
+async def _keep_house(running: Service, store: Journal, clock: Clock) -> None:
+    """Forget raw deliveries that are old enough, and read the whole journal once for damage."""
     while True:
         try:
-            await running.store.prune(clock.now() - timedelta(days=running.settings.delivery_retention_days))
+            await store.prune(clock.now() - timedelta(days=running.settings.delivery_retention_days))
+            await running.store.check()
         except StoreUnavailable as error:
-            complain("old deliveries could not be forgotten", error)
+            complain("old deliveries could not be forgotten, or the journal not be checked", error)
         await clock.sleep(HOUSEKEEPING_SECONDS)

@@ -11,7 +11,8 @@ Foreign exceptions are translated into them, chained, in the room that imports t
     ├── IllegalMove        our bug: a move the run's table does not have
     ├── StoreUnavailable   the store cannot promise anything just now
     │   ├── LostRun        another worker holds the run
-    │   └── DamagedRecord  one stored value is not what was written
+    │   ├── DamagedRecord  one stored value is not what was written
+    │   └── StoreDamaged   nothing of the store can be built upon until an operator has looked
     ├── PermitRefused      a write outside its permit, or after it ran out
     └── RemoteError        the cluster or a system's own API
         ├── Temporary          the world is not ready; ask again after a while
@@ -60,6 +61,14 @@ class LostRun(StoreUnavailable):
 
 class DamagedRecord(StoreUnavailable):
     """One stored value cannot be read; the others can."""
+
+
+class StoreDamaged(StoreUnavailable):
+    """
+    The store as a whole is not what was written, or can no longer be written: nothing may be built upon it.
+
+    Asking again is useless. Its history may still be shown.
+    """
 
 
 class PermitRefused(RemediatorError):

@@ -35,6 +35,7 @@ from remediator.model.reports import Report
 from remediator.model.rules import Limit, Mode
 from remediator.model.runs import Run, StepRecord, StepState
 from remediator.model.verdicts import Permit, Verdict
+from remediator.model.witness import Mark
 
 
 class Clock(Protocol):
@@ -290,6 +291,25 @@ class RunStore(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Witness(Protocol):
+    """
+    Remembers outside the journal how far it had come, so that an old copy of it can be told from it.
+
+    One writer, who has the journal.
+    """
+
+    name: str
+    """In words: `file /var/lib/remediator/journal.witness`."""
+
+    async def read(self) -> Mark | None:
+        """The last mark; None where there never was one. Raises StoreUnavailable or RemoteError, and never guesses."""
+        ...
+
+    async def write(self, mark: Mark) -> None:
+        """Remember `mark` durably. Raises StoreUnavailable or RemoteError; then it may or may not."""
+        ...
 
 
 # --- guards ------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 
 from remediator.credentials import Credentials, Entry
 from remediator.model.alerts import Alert, AlertStatus, Notification
-from remediator.model.errors import BadNotification, StoreUnavailable
+from remediator.model.errors import BadNotification, StoreDamaged, StoreUnavailable
 from remediator.model.ledger import Candidate, Delivery, Filed
 from remediator.model.seams import Clock, Ids
 from remediator.model.verdicts import Reason
@@ -153,6 +153,8 @@ class Webhook:
             raise busy("the store did not confirm in time")
         try:
             return filing.result()
+        except StoreDamaged as problem:
+            raise busy("the journal cannot be trusted: no alert is taken until an operator has looked") from problem
         except StoreUnavailable as problem:
             raise busy("the store cannot promise anything just now") from problem
 

@@ -8,7 +8,7 @@ credential it has not seen.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler
 
 from remediator.credentials import Credentials, Entry
 from remediator.model.brakes import BrakeState, Engaged, Unreadable
-from remediator.model.errors import IllegalMove, LostRun, StoreUnavailable
+from remediator.model.errors import IllegalMove, LostRun, StoreDamaged, StoreUnavailable
 from remediator.model.ledger import FREEZE, RunFilter, Signal, SignalName, Switch, Trace, arm_switch
 from remediator.model.rules import Rule
 from remediator.model.runs import Run, RunState, StepRecord
@@ -55,6 +55,14 @@ class Brakes(Protocol):
 
 
 @dataclass(frozen=True)
+class Caveat:
+    """The journal cannot be trusted, so what is answered is history, and perhaps not all of it."""
+
+    why: str
+    unreadable: int
+
+
+@dataclass(frozen=True)
 class ApiAnswered:
     """Every request to the API ends in exactly one of these."""
 
@@ -79,6 +87,8 @@ class Api:
     tell: Callable[[ApiAnswered], None]
     told: Callable[[], None] = lambda: None
     """Called when a run was told something: it may be due now."""
+    caveat: Callable[[], Caveat | None] = lambda: None
+    """Goes with every answer to a question, while there is one."""
 
     def routes(self) -> list[web.RouteDef]:
         """Exactly the table's."""
@@ -104,7 +114,7 @@ class Api:
             correlation_id = self.ids("req")
             try:
                 self._authenticate(request)
-                response = web.json_response(await answer(request))
+                response = web.json_response({**await answer(request), **self._reserved(route)})
             except (Unanswerable, StoreUnavailable, web.HTTPRequestEntityTooLarge) as problem:
                 response = _refusal(problem, correlation_id)
             told = (route.method, route.path, route.permission, response.status)
@@ -112,6 +122,10 @@ class Api:
             return response
 
         return handle
+
+    def _reserved(self, route: Route) -> Mapping[str, Any]:
+        caveat = self.caveat() if route.permission == "read" else None
+        return {"history_only": {"why": caveat.why, "unreadable": caveat.unreadable}} if caveat else {}
 
     def _authenticate(self, request: web.Request) -> None:
         entry = self.credentials.check(request.headers.getall(hdrs.AUTHORIZATION, []))
@@ -248,6 +262,8 @@ def _refusal(problem: Exception, correlation_id: str) -> web.Response:
     status, message, headers = 503, "the store cannot promise anything just now", COME_AGAIN
     if isinstance(problem, Unanswerable):
         status, message, headers = problem.status, problem.message, problem.headers
+    elif isinstance(problem, StoreDamaged):
+        message, headers = str(problem), {}  # to come again is of no use
     elif isinstance(problem, web.HTTPRequestEntityTooLarge):
         status, message, headers = 413, "the body is too large", {}
     response = web.json_response({"error": message, "correlation_id": correlation_id}, status=status, headers=headers)

@@ -124,6 +124,8 @@ def exposed() -> Iterator[tuple[str, str, tuple[str, ...]]]:
             ("remediator_frozen", ()),
             ("remediator_brakes_unreadable", ()),
             ("remediator_store_damaged_runs", ()),
+            ("remediator_history_only", ()),
+            ("remediator_store_disk_full", ()),
             ("remediator_build_info", ("version",)),
         )
         if name in told

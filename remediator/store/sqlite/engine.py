@@ -8,12 +8,11 @@ through connections that cannot write. It decides nothing; how each transaction 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from remediator.model.errors import StoreUnavailable
 from remediator.model.ledger import (
     AuditNote,
     AuditRecord,
@@ -29,14 +28,14 @@ from remediator.model.ledger import (
     Trace,
     Usage,
 )
+from remediator.model.plans import Effect
 from remediator.model.runs import Run, StepRecord, StepState
-from remediator.model.seams import Clock
+from remediator.model.seams import Clock, Witness
 from remediator.model.verdicts import Verdict
 from remediator.store import rulings
 from remediator.store.sqlite import claiming, filing, forgetting, journal, reading, trail
-from remediator.store.sqlite.opening import OpenJournal, open_journal
-from remediator.store.sqlite.readers import Readers
-from remediator.store.sqlite.writer import QUEUE_LIMIT, Told, Writer, unavailable
+from remediator.store.sqlite.custody import Custody
+from remediator.store.sqlite.writer import QUEUE_LIMIT, Told, Writer
 
 
 class SQLiteStore:
@@ -44,10 +43,10 @@ class SQLiteStore:
 
     lease: timedelta | None = None
 
-    def __init__(self, clock: Clock, opened: OpenJournal, readers: Readers, writer: Writer) -> None:
+    def __init__(self, clock: Clock, custody: Custody, writer: Writer) -> None:
         self._clock = clock
-        self._opened = opened
-        self._readers = readers
+        self.custody = custody
+        self._readers = custody.readers
         self._writer = writer
         self._held: set[str] = set()
         """In memory on purpose: a journal has one process, so a restart gives every claim back."""
@@ -58,18 +57,34 @@ class SQLiteStore:
 
     @classmethod
     async def open(
-        cls, path: Path, clock: Clock, *, queue_limit: int = QUEUE_LIMIT, told_commit: Told | None = None
+        cls,
+        path: Path,
+        clock: Clock,
+        *,
+        queue_limit: int = QUEUE_LIMIT,
+        told_commit: Told | None = None,
+        reserve: int = 0,
+        witness: Witness | None = None,
     ) -> SQLiteStore:
         """
         The journal at `path`, made if there is none. Every run that lives is claimable.
 
-        `told_commit` is told, on the event loop, the seconds of each durable commit.
+        `told_commit` is told, on the event loop, the seconds of each durable commit. `reserve` bytes are set aside for
+        what must be written on a full disk. `witness` knows of every intent to write before it is answered.
 
-        Raises StoreUnavailable where another process has it, it is damaged, or a newer version wrote it.
+        Raises StoreDamaged where it is not what was written, is an old copy, or cannot be written, and StoreUnavailable
+        where another process has it, it is not ours, or a newer version wrote it.
         """
-        opened, readers = await asyncio.to_thread(_open, path)
-        writer = Writer(opened.db, path, queue_limit, clock=clock, told_commit=told_commit)
-        return cls(clock, opened, readers, writer)
+        known = await witness.read() if witness else None
+        custody = await Custody.open(path, reserve, known)
+        store = cls(clock, custody, Writer(custody.groups, path, queue_limit, clock=clock, told_commit=told_commit))
+        if witness is not None:
+            try:
+                await custody.witnessed_by(witness, known)
+            except StoreUnavailable:
+                await store.close()
+                raise
+        return store
 
     async def file(self, delivery: Delivery) -> Sequence[Filed]:
         body = filing.keep(delivery.body)
@@ -116,7 +131,9 @@ class SQLiteStore:
     # --- one run's transactions ----------------------------------------------------------------------------
 
     async def save(self, run: Run, trace: Trace | None = None) -> Run:
-        saved = self._writer.submit(lambda db: journal.save(db, run, trace, self._clock.now()))
+        saved = self._writer.submit(
+            lambda db: journal.save(db, run, trace, self._clock.now()), is_vital=run.touched or run.state.is_final
+        )
         if rulings.gives_up_claim(run):
             # On the commit, not on the answer: a saver that is cancelled meanwhile must not keep the run for ever.
             saved.add_done_callback(lambda done: self._give_up_saved(run.id, done))
@@ -130,7 +147,13 @@ class SQLiteStore:
         return await self._writer.do(lambda db: journal.start(db, request, judge, self._clock.now()))
 
     async def intend(self, run: Run, record: StepRecord) -> Run:
-        return await self._writer.do(lambda db: journal.intend(db, run, record, self._clock.now()))
+        after, mark = await self._writer.do(
+            lambda db: (journal.intend(db, run, record, self._clock.now()), trail.mark(db))
+        )
+        if record.effect is not Effect.NONE:
+            # Before the answer, and so before the call: nothing has an effect that the witness knows nothing of.
+            await self.custody.testify(mark)
+        return after
 
     async def settle(
         self,
@@ -144,10 +167,10 @@ class SQLiteStore:
         at: datetime,
     ) -> Run:
         outcome = rulings.outcome_of(record, state=state, by_probe=by_probe, changed=changed, detail=detail, at=at)
-        return await self._writer.do(lambda db: journal.settle(db, run, outcome, self._clock.now()))
+        return await self._writer.do(lambda db: journal.settle(db, run, outcome, self._clock.now()), is_vital=True)
 
     async def signal(self, signal: Signal) -> Signal:
-        return await self._writer.do(lambda db: journal.signal(db, signal, self._clock.now()))
+        return await self._writer.do(lambda db: journal.signal(db, signal, self._clock.now()), is_vital=True)
 
     # --- questions -----------------------------------------------------------------------------------------
 
@@ -174,7 +197,8 @@ class SQLiteStore:
     # --- switches and housekeeping -------------------------------------------------------------------------
 
     async def throw(self, switch: Switch) -> None:
-        await self._writer.do(lambda db: journal.throw(db, switch, self._clock.now()))
+        await self._writer.do(lambda db: journal.throw(db, switch, self._clock.now()), is_vital=True)
+        await self.custody.testify(await self.custody.mark())
 
     async def switch(self, name: str) -> Switch | None:
         return await self._readers.ask(lambda db: reading.switch(db, name))
@@ -209,21 +233,11 @@ class SQLiteStore:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        # Readers first: the last connection to close is then the writer's, the only one that may checkpoint.
-        await self._readers.close()
-        await self._writer.close()
-        self._opened.unlock()
-
-
-def _open(path: Path) -> tuple[OpenJournal, Readers]:
-    opened = open_journal(path)
-    readers = Readers(path)
-    with contextlib.ExitStack() as undo:
-        undo.callback(opened.unlock)
-        undo.callback(opened.db.close)
-        try:
-            readers.connect()
-        except sqlite3.Error as error:
-            raise unavailable(path, error) from error
-        undo.pop_all()
-    return opened, readers
+        # The last connection to be closed puts the log away, if it can write. The writer's does; on a damaged journal
+        # a reader's is the last, and leaves everything as it was found.
+        first, last = self._readers.close, self._writer.close
+        if self.custody.is_broken:
+            first, last = last, first
+        await first()
+        await last()
+        self.custody.release()

@@ -8,20 +8,31 @@ never overwrites and never starts afresh over a file that should have had someth
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from remediator.model.errors import StoreUnavailable
+from remediator.model.witness import Mark
+from remediator.store.sqlite.faults import ERRORS
+from remediator.store.sqlite.soundness import (
+    BUSY_SECONDS,
+    damaged,
+    inspect,
+    lenient,
+    migrations,
+    not_the_one,
+    refused,
+    script_of,
+    unwritable,
+)
 
-APPLICATION_ID = 1380273476
-BUSY_SECONDS = 1.0
-"""How long a lock of a stray SQLite shell is waited for; the sender of an alert waits meanwhile."""
-RESTORE = "Restore it from a backup, or move it away (with its -wal and -shm) to start with an empty journal."
+Place = tuple[int, int]
+"""Device and number of a file: its name may come to stand for another."""
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 @dataclass(frozen=True)
@@ -30,34 +41,50 @@ class OpenJournal:
 
     db: sqlite3.Connection
     lock: int
+    path: Path
+    place: Place
+    is_new: bool
 
     def unlock(self) -> None:
         os.close(self.lock)
 
+    @property
+    def is_replaced(self) -> bool:
+        """Somebody moved or restored the file: what is written now is not under its name any more."""
+        try:
+            return _place(self.path) != self.place
+        except OSError:
+            return True
 
-def open_journal(path: Path) -> OpenJournal:
-    """Raises StoreUnavailable; then nothing is left open and nothing was changed."""
+
+def _place(path: Path) -> Place:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def open_journal(path: Path, known: Mark | None = None) -> OpenJournal:
+    """
+    The journal at `path`, the one that its witness knows, if there is one.
+
+    Raises StoreUnavailable, StoreDamaged among it; then nothing is left open and nothing was changed.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = _lock(path)
+        lock = lock_journal(path)
     except OSError as error:
-        raise StoreUnavailable(f"the journal {path} cannot be used: {error}. Make its directory writable.") from error
+        raise _unusable(path, error) from error
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, lock)
-        db = _open_locked(path)
+        is_new = not path.exists()
+        db = _open_locked(path, known)
+        undo.callback(db.close)
+        opened = OpenJournal(db, lock, path, _place(path), is_new)
         undo.pop_all()
-        return OpenJournal(db, lock)
+        return opened
 
 
-def read_connection(path: Path) -> sqlite3.Connection:
-    """A connection that can neither write nor checkpoint."""
-    db = _connect(path)
-    db.execute("PRAGMA query_only = ON")
-    db.execute("PRAGMA wal_autocheckpoint = 0")
-    return db
-
-
-def _lock(path: Path) -> int:
+def lock_journal(path: Path) -> int:
+    """Keep every other process out, until the answer is closed. Raises StoreUnavailable where one is in."""
     lock_path = path.with_name(path.name + ".lock")
     lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -71,18 +98,33 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def _open_locked(path: Path) -> sqlite3.Connection:
+def _open_locked(path: Path, known: Mark | None) -> sqlite3.Connection:
     try:
         if not path.exists():
+            if known is not None:
+                raise not_the_one(path, "it is not there, and its witness knows it")
             _create(path)
-        path.chmod(0o600)
-        return _checked(path)
-    except sqlite3.Error as error:
-        raise StoreUnavailable(f"the journal {path} cannot be opened: {error}. {RESTORE}") from error
+        return _checked(path, known)
+    except ERRORS as error:
+        raise refused(path, error) from error
     except OSError as error:
-        raise StoreUnavailable(
-            f"the journal {path} cannot be used: {error}. Check its owner and free space."
-        ) from error
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> StoreUnavailable:
+    if error.errno in _FORBIDDEN and _may_be_there(path):
+        return unwritable(path, error)
+    return StoreUnavailable(
+        f"the journal {path} cannot be used: {error}. Make its directory writable, and check its owner and free space."
+    )
+
+
+def _may_be_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno in _FORBIDDEN
+    return True
 
 
 def _create(path: Path) -> None:
@@ -92,8 +134,8 @@ def _create(path: Path) -> None:
     So a journal that is there is whole: an empty file under its name is damage, not a start that was cut short.
     """
     wal = path.with_name(path.name + "-wal")
-    if wal.exists():
-        raise StoreUnavailable(f"{wal} is there but the journal {path} is not. {RESTORE}")
+    if wal.exists() and wal.stat().st_size:
+        raise damaged(path, f"{wal} is there and it is not")
     draft = path.with_name(path.name + ".new")
     for leftover in (draft, draft.with_name(draft.name + "-wal"), draft.with_name(draft.name + "-shm")):
         leftover.unlink(missing_ok=True)
@@ -101,7 +143,7 @@ def _create(path: Path) -> None:
     db = _connect(draft)
     try:
         _configure(db, draft)
-        _migrate(db, draft, 0)
+        _migrate(db, 0)
     finally:
         db.close()
     draft.rename(path)
@@ -117,24 +159,28 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
-def _checked(path: Path) -> sqlite3.Connection:
+def _checked(path: Path, known: Mark | None) -> sqlite3.Connection:
     """Questions before settings: a file that is not ours, or no longer whole, is left as it was found."""
-    if path.stat().st_size == 0:
-        # SQLite would take it for a new database and throw its WAL away.
-        raise StoreUnavailable(f"the journal {path} is empty; it was cut off. {RESTORE}")
+    if path.stat().st_mode & 0o777 != 0o600:
+        path.chmod(0o600)  # first: the files that SQLite makes beside it take its mode
+    schema = inspect(path, known)
+    if not os.access(path, os.W_OK):
+        raise unwritable(path, OSError(errno.EACCES, os.strerror(errno.EACCES), str(path)))
     with contextlib.ExitStack() as undo:
         db = _connect(path)
         undo.callback(db.close)
-        _refuse_stranger(db, path)
-        _refuse_damage(db, path)
         _configure(db, path)
-        _migrate(db, path, _number(db, "user_version"))
+        _migrate(db, schema)
+        # What a crash left is put away before anything is added: a second crash must not leave two torn ends in it.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         undo.pop_all()
     return db
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db.text_factory = lenient
+    return db
 
 
 def _configure(db: sqlite3.Connection, path: Path) -> None:
@@ -145,44 +191,16 @@ def _configure(db: sqlite3.Connection, path: Path) -> None:
         db.execute(f"PRAGMA {setting}")
     # The savepoints of a group are small: a file of their own for each costs more than they do.
     db.execute("PRAGMA temp_store = MEMORY")
-    # A storm's WAL is given back to the disk at the next checkpoint.
-    db.execute("PRAGMA journal_size_limit = 67108864")
+    # The writing thread empties the log itself: `checkpoints` says why.
+    db.execute("PRAGMA wal_autocheckpoint = 0")
 
 
-def _number(db: sqlite3.Connection, pragma: str) -> int:
-    return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
-
-
-def _refuse_stranger(db: sqlite3.Connection, path: Path) -> None:
-    if _number(db, "application_id") != APPLICATION_ID:
-        raise StoreUnavailable(f"{path} is not a journal of Remediator. {RESTORE}")
-
-
-def _refuse_damage(db: sqlite3.Connection, path: Path) -> None:
-    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise StoreUnavailable(f"the journal {path} is damaged: {found}. {RESTORE}")
-
-
-def migrations() -> Sequence[str]:
-    """The numbered scripts of this version, in order; script n makes schema n of schema n - 1."""
-    folder = resources.files("remediator.store.sqlite") / "migrations"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return [f.read_text(encoding="utf-8") for f in files]
-
-
-def _migrate(db: sqlite3.Connection, path: Path, schema: int) -> None:
-    """Bring schema `schema` up to date, one transaction for each script; what is newer than us is refused."""
-    scripts = migrations()
-    if schema > len(scripts):
-        raise StoreUnavailable(
-            f"the journal {path} has schema {schema}, this version knows {len(scripts)}. "
-            "Run the newer Remediator again, or restore the backup made before it."
-        )
-    for number, script in enumerate(scripts[schema:], start=schema + 1):
+def _migrate(db: sqlite3.Connection, schema: int) -> None:
+    """Bring schema `schema` up to date, one transaction for each script."""
+    for number, script in enumerate(migrations()[schema:], start=schema + 1):
         try:
-            db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
-        except sqlite3.Error:
+            db.executescript(script_of(number, script))
+        except ERRORS:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise

@@ -16,8 +16,8 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from remediator.model.errors import StoreUnavailable
-from remediator.store.sqlite.opening import read_connection
-from remediator.store.sqlite.writer import unavailable
+from remediator.store.sqlite.faults import ERRORS, Condition
+from remediator.store.sqlite.soundness import look
 
 T = TypeVar("T")
 READERS = 2
@@ -26,15 +26,19 @@ READERS = 2
 class Readers:
     """A few connections that can neither write nor checkpoint."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, condition: Condition) -> None:
         self._path = path
+        self._condition = condition
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix=f"journal reader {path.name}")
         self._is_open = True
 
     def connect(self) -> None:
+        """Raises SQLite's own error."""
         for _ in range(READERS):
-            self._idle.put(read_connection(self._path))
+            db = look(self._path)
+            self._idle.put(db)
+            db.execute("PRAGMA schema_version")  # it has the file open from here on, not from the first question
 
     async def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         if not self._is_open:
@@ -46,8 +50,8 @@ class Readers:
         try:
             db.execute("BEGIN")
             return question(db)
-        except sqlite3.Error as error:
-            raise unavailable(self._path, error) from error
+        except ERRORS as error:
+            raise self._condition.meet(error) from error
         finally:
             if db.in_transaction:
                 db.rollback()

@@ -204,6 +204,11 @@ def cancelled(db: sqlite3.Connection, among: Collection[str]) -> frozenset[str]:
     return frozenset(run_id for (run_id,) in found if run_id in among)
 
 
+def journal_id(db: sqlite3.Connection) -> str:
+    """What tells this journal from every other."""
+    return _text(db, "SELECT value FROM meta WHERE key = 'journal'") or ""
+
+
 def audit_head(db: sqlite3.Connection) -> AuditRecord | None:
     row = db.execute("SELECT seq, at, kind, body, hash FROM audit ORDER BY seq DESC LIMIT 1").fetchone()
     return AuditRecord(*row) if row else None

@@ -285,13 +285,16 @@ async def test_a_damaged_file_is_refused(path: Path) -> None:
     assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("content", [b"", b"not a database, only text " * 100])
-async def test_a_file_that_is_no_journal_is_refused_and_left_alone(path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "Restore it from a backup"), (b"not a database, only text " * 100, "not a journal of Remediator")],
+)
+async def test_a_file_that_is_no_journal_is_refused_and_left_alone(path: Path, content: bytes, said: str) -> None:
     """An emptied journal is damage, not a fresh start; a stranger's file is not touched."""
     path.parent.mkdir()
     path.write_bytes(content)
 
-    with pytest.raises(StoreUnavailable, match="Restore it from a backup"):
+    with pytest.raises(StoreUnavailable, match=said):
         await opened(path)
 
     assert path.read_bytes() == content
@@ -315,7 +318,7 @@ async def test_a_wal_without_its_journal_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.with_name("journal.db-wal").write_bytes(b"frames")
 
-    with pytest.raises(StoreUnavailable, match="-wal is there but"):
+    with pytest.raises(StoreUnavailable, match="-wal is there and it is not"):
         await opened(path)
 
 
