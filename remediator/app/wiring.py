@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 import structlog
 from aiohttp import web
@@ -16,9 +15,11 @@ from remediator import guards, systems
 from remediator.app.bounds import bounds_of, kube_access
 from remediator.app.braking import brakes_of
 from remediator.app.hearing import Ear, log_api
+from remediator.app.housekeeping import keep_house
 from remediator.app.journal import Bell, Journal, journal_told, open_journal
 from remediator.app.ruleset import Rules
 from remediator.app.state import Service, live_state
+from remediator.app.trail import TrailKeeper
 from remediator.clocks import SystemClock, new_id
 from remediator.endpoints.http import HttpEndpoints
 from remediator.kube.client import KubeClient
@@ -41,7 +42,6 @@ from remediator.web.api import Api
 from remediator.web.operations import operations_routes
 from remediator.web.public import public_application
 
-HOUSEKEEPING_SECONDS = 3600.0
 EVENTS_DRAIN_SECONDS = 3.0
 
 
@@ -157,18 +157,21 @@ async def _running(running: Service, worker: Worker, recorder: EventRecorder, cl
     """The tasks of the service. One that dies ends the service, loudly; on leaving they end in order."""
     posting = asyncio.create_task(recorder.run(), name="events")
     working = asyncio.create_task(worker.run(), name="worker")
-    keeping = asyncio.create_task(_keep_house(running, clock), name="housekeeping")
+    keeping = asyncio.create_task(keep_house(running.settings, running.store, clock), name="housekeeping")
+    keeper = TrailKeeper(running.store, lambda: running.rules.loaded, clock, running.metrics.audit_head.set)
+    auditing = asyncio.create_task(keeper.run(running.reloaded), name="audit trail")
     braking = asyncio.create_task(running.brakes.run(), name="brakes")
-    for task in (posting, working, keeping, braking):
+    for task in (posting, working, keeping, auditing, braking):
         task.add_done_callback(running.task_ended)
     try:
         yield
     finally:
-        keeping.cancel()
-        working.cancel()
-        await asyncio.wait({working, keeping})
+        for task in (keeping, auditing, working):
+            task.cancel()
+        await asyncio.wait({working, keeping, auditing})
         braking.cancel()
         await asyncio.wait({braking})
+        await keeper.tell_head(always=True)
         await recorder.drain(EVENTS_DRAIN_SECONDS)
         posting.cancel()
         await asyncio.wait({posting})
@@ -212,13 +215,3 @@ def _exposition(running: Service) -> Handler:
         return answer
 
     return handler
-
-
-async def _keep_house(running: Service, clock: Clock) -> None:
-    """Forget raw deliveries that are old enough."""
-    while True:
-        try:
-            await running.store.prune(clock.now() - timedelta(days=running.settings.delivery_retention_days))
-        except StoreUnavailable as error:
-            complain("old deliveries could not be forgotten", error)
-        await clock.sleep(HOUSEKEEPING_SECONDS)
