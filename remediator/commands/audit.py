@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from remediator.model.ledger import Head
     from remediator.store.verifying import Trail
 
-SHOWN = 16
-"""Digits of a hash, for a person."""
+NO_HEAD = "no head told elsewhere is in it: give --heads or --head, for a trail that was cut off or written anew"
 PARTS = ("at", "kind", "body", "hash")
 """Of a record, beside its number."""
 
@@ -96,15 +95,13 @@ class Findings:
         }
 
     def summary(self) -> str:
-        trail = self.trail
-        until = f", the last {trail.last.seq}:{trail.last.hash[:SHOWN]}… of {trail.last.at[:19]}" if trail.last else ""
+        trail, last = self.trail, self.trail.last
+        said = [f"{'good' if not self.flaws else f'{len(self.flaws)} flaws'}: {trail.count} records"]
+        if last:
+            said += [f"head: {last.seq}:{last.hash} of {last.at[:19]}"]
+        met = f"{trail.heads_met} heads told elsewhere are in it" if trail.heads_met else NO_HEAD
         rows = ", ".join(f"{count} {name}" for name, count in self.compared.items())
-        said = [
-            f"{'good' if not self.flaws else f'{len(self.flaws)} flaws'}: {trail.count} records{until}",
-            f"{trail.heads_met} heads told elsewhere are in it",
-            *([f"compared with {rows}"] if rows else []),
-        ]
-        return _printable("; ".join(said))
+        return "\n".join(map(_printable, [*said, met, *([f"compared: {rows}"] if rows else [])]))
 
 
 def _printable(text: str) -> str:

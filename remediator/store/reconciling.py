@@ -143,7 +143,10 @@ def of_switches(told: Sequence[Said], rows: Sequence[Thrown]) -> Iterator[str]:
         pairs = min(i_end - i, j_end - j)
         for said, (number, switch) in zip(told[i : i + pairs], rows[j : j + pairs], strict=True):
             kept = _body(auditing.of_switch(switch))
-            yield from (f"switch {number} ({switch.name}): {text}" for text in _unlike(said, kept))
+            # Written only where there is one, so none in the record is none in the row: it decides what is armed.
+            whole = said._replace(body={"revision": "", **said.body})
+            unlike = _unlike(whole, {"revision": "", **kept})
+            yield from (f"switch {number} ({switch.name}): {text}" for text in unlike)
         for said in told[i + pairs : i_end]:
             yield f"record {said.seq} tells of a switch ({said.body.get('name')}), and it is not in the journal"
         for number, switch in rows[j + pairs : j_end]:

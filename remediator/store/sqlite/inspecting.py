@@ -29,6 +29,7 @@ from remediator.store.sqlite.opening import APPLICATION_ID, BUSY_SECONDS, migrat
 from remediator.store.witness import Witness
 
 PAGE = 1000
+COMPARED = ("runs", "moves", "attempts", "signals", "switches", "starts", "deliveries")
 FIRST_WITH_A_TRAIL = 2
 """The schema that brought the trail."""
 UNREADABLE = (DamagedRecord, ValueError, TypeError, LookupError)
@@ -41,7 +42,7 @@ class Inspection:
 
     db: sqlite3.Connection
     path: Path
-    compared: Counter[str] = field(default_factory=Counter)
+    compared: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COMPARED, 0))
     """How many of what were compared with the trail."""
 
     @property

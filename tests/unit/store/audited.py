@@ -20,6 +20,7 @@ from remediator.store.sqlite import SQLiteStore
 
 NOON = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+LATER = NOON + timedelta(days=100)
 LIMIT = Limit(1_000_000, HOUR)
 MANY = Limit(1_000_000, timedelta(days=1))
 

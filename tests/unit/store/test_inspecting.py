@@ -213,6 +213,7 @@ def sql(statement: str) -> Change:
         (sql("DELETE FROM switches WHERE id = 2"), "tells of a switch (freeze), and it is not in the journal"),
         (a_text("switches", "id = 2", on=False), "tells of a switch (freeze), and it is not in the journal"),
         (a_text("switches", "id = 2", by="eve"), "switch 2 (freeze): record"),
+        (a_text("switches", "id = 1", revision="rev-9"), 'says revision "", the journal "rev-9"'),
         (a_text("switches", "id = 1", why="tested"), 'says why "drill", the journal "tested"'),
         (sql("UPDATE switches SET name = 'arm:other' WHERE id = 1"), "switch 1 stands under arm:other"),
         (
