@@ -24,10 +24,14 @@ EVERY = 3600.0
 
 async def keep_house(settings: Settings, store: RunStore, clock: Clock) -> None:
     """For ever, each hour."""
-    archive = Archive(settings.state_directory / "archive", _as_shown)
+    archive = archive_of(settings)
     while True:
         await tidy(settings, store, archive, clock)
         await clock.sleep(EVERY)
+
+
+def archive_of(settings: Settings) -> Archive:
+    return Archive(settings.state_directory / "archive", _as_shown)
 
 
 async def tidy(settings: Settings, store: RunStore, archive: Archive, clock: Clock) -> None:

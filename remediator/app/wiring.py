@@ -155,10 +155,12 @@ class Filing:
 @asynccontextmanager
 async def _running(running: Service, worker: Worker, recorder: EventRecorder, clock: Clock) -> AsyncIterator[None]:
     """The tasks of the service. One that dies ends the service, loudly; on leaving they end in order."""
+    keeper = TrailKeeper(running.store, lambda: running.rules.loaded, clock, running.metrics.audit_head.set)
+    await keeper.note_rules()  # before anything is decided by them
+    await keeper.tell_head()
     posting = asyncio.create_task(recorder.run(), name="events")
     working = asyncio.create_task(worker.run(), name="worker")
     keeping = asyncio.create_task(keep_house(running.settings, running.store, clock), name="housekeeping")
-    keeper = TrailKeeper(running.store, lambda: running.rules.loaded, clock, running.metrics.audit_head.set)
     auditing = asyncio.create_task(keeper.run(running.reloaded), name="audit trail")
     braking = asyncio.create_task(running.brakes.run(), name="brakes")
     for task in (posting, working, keeping, auditing, braking):

@@ -47,6 +47,7 @@ NAMES = {
     "remediator_frozen": "gauge",
     "remediator_brakes_unreadable": "gauge",
     "remediator_store_damaged_runs": "gauge",
+    "remediator_audit_head": "gauge",
     "remediator_armed": "gauge",
     "remediator_config_last_reload_successful": "gauge",
     "remediator_last_notification_timestamp_seconds": "gauge",
