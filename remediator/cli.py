@@ -18,6 +18,10 @@ from urllib.parse import quote
 import click
 
 from remediator import __version__
+from remediator.commands.audit import audit
+from remediator.commands.options import output
+from remediator.commands.options import print_rows as _print
+from remediator.commands.options import service_options as _service_options
 from remediator.model.errors import ConfigError, RemediatorError
 
 SHIPPED_RULES = "rules"
@@ -47,11 +51,6 @@ def main() -> None:
 @click.version_option(__version__)
 def cli() -> None:
     """Prove what an alert is about, plan the fix, guard it, carry it out, verify the cure."""
-
-
-output = click.option(
-    "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", help="how to print it"
-)
 
 
 @cli.command()
@@ -132,24 +131,6 @@ def demo(scenario: str | None, list_only: bool, fast: bool, etcd: str, output: s
 
 
 # --- the operator's view -----------------------------------------------------------------------------------
-
-
-def _service_options(command: Any) -> Any:
-    url = click.option(
-        "--url",
-        envvar="REMEDIATOR_URL",
-        default="http://127.0.0.1:9095",
-        show_default=True,
-        help="the service (or $REMEDIATOR_URL)",
-    )
-    token = click.option(
-        "--token-file",
-        envvar="REMEDIATOR_TOKEN_FILE",
-        type=click.Path(path_type=Path),
-        required=True,
-        help="the operator's token (or $REMEDIATOR_TOKEN_FILE)",
-    )
-    return url(token(command))
 
 
 def _why_and_who(command: Any) -> Any:
@@ -319,14 +300,4 @@ def disarm(rule: str, url: str, token_file: Path, why: str, by: str) -> None:
     )
 
 
-def _print(rows: Any, form: str, columns: list[str]) -> None:
-    from remediator.terminal.tables import table
-
-    if form == "json":
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-    elif form == "yaml":
-        import yaml
-
-        click.echo(yaml.safe_dump(rows, sort_keys=False, allow_unicode=True), nl=False)
-    else:
-        click.echo(table(rows, columns))
+cli.add_command(audit)

@@ -106,6 +106,9 @@ class Metrics:
         self.commit_seconds = Histogram(
             "remediator_store_commit_seconds", "One durable commit of the store.", buckets=FAST, registry=r
         )
+        self.audit_head = Gauge(
+            "remediator_audit_head", "The number of the audit trail's newest record, as told to the log.", registry=r
+        )
         self.kube_requests = Counter(
             "remediator_kube_requests_total",
             "Requests to the API server.",

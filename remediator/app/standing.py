@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from remediator.app.journal import Journal
 from remediator.model.errors import StoreDamaged
-from remediator.model.ledger import RunFilter, Signal, Switch, Trace
+from remediator.model.ledger import AuditRecord, RunFilter, Signal, Switch, Trace
 from remediator.model.runs import Run, StepRecord
 from remediator.store.sqlite import SalvagedStore
 from remediator.store.sqlite.custody import Custody
@@ -84,6 +84,12 @@ class Standing:
 
     async def switches(self) -> Sequence[Switch]:
         return await self._ledger.switches()
+
+    async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
+        return await self._ledger.audit(after, limit)
+
+    async def audit_head(self) -> AuditRecord | None:
+        return await self._ledger.audit_head()
 
     async def signal(self, signal: Signal) -> Signal:
         return await self._ledger.signal(signal)

@@ -32,6 +32,8 @@ class Service:
     operations_port: int = 0
     stopping: bool = False
     reload_problems: Sequence[str] = field(default_factory=tuple)
+    reloaded: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when other rules have come into force; whoever records them clears it."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the service must end: somebody asked for it, or a task of its own has died."""
     failure: BaseException | None = None
@@ -53,6 +55,7 @@ class Service:
         for problem in self.reload_problems:
             log.error("rule", problem=problem)
         if not self.reload_problems:
+            self.reloaded.set()
             log.info("rules loaded", rules=[rule.name for rule in self.rules.loaded])
 
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -18,10 +17,12 @@ from remediator.app.bounds import bounds_of, kube_access
 from remediator.app.braking import brakes_of
 from remediator.app.hearing import Ear, log_api
 from remediator.app.history import fall_back, keep_witness, warn
+from remediator.app.housekeeping import keep_house
 from remediator.app.journal import Bell, Journal, journal_told, open_journal
 from remediator.app.ruleset import Rules
 from remediator.app.standing import Standing
 from remediator.app.state import Service, live_state
+from remediator.app.trail import TrailKeeper
 from remediator.clocks import SystemClock, new_id
 from remediator.endpoints.http import HttpEndpoints
 from remediator.kube.client import KubeClient
@@ -45,7 +46,6 @@ from remediator.web.api import Api
 from remediator.web.operations import operations_routes
 from remediator.web.public import public_application
 
-HOUSEKEEPING_SECONDS = 3600.0
 EVENTS_DRAIN_SECONDS = 3.0
 
 
@@ -206,11 +206,15 @@ class WakingFiling:
 async def _running(engine: Engine, worker: Worker, recorder: EventRecorder) -> AsyncIterator[None]:
     """The tasks of the service. One that dies ends the service, loudly; on leaving they end in order."""
     running, store, clock = engine.running, engine.store, engine.clock
+    keeper = TrailKeeper(store, lambda: running.rules.loaded, clock, running.metrics.audit_head.set)
+    await keeper.note_rules()  # before anything is decided by them
+    await keeper.tell_head()
     posting = asyncio.create_task(recorder.run(), name="events")
     working = asyncio.create_task(worker.run(), name="worker")
-    keeping = asyncio.create_task(_keep_house(running, store, clock), name="housekeeping")
+    keeping = asyncio.create_task(keep_house(running.settings, store, running.store.check, clock), name="housekeeping")
     witnessing = asyncio.create_task(keep_witness(running.store, clock), name="witness")
-    acting = (working, keeping, witnessing)
+    auditing = asyncio.create_task(keeper.run(running.reloaded), name="audit trail")
+    acting = (working, keeping, witnessing, auditing)
     watching = asyncio.create_task(fall_back(running.store, acting), name="watch on the journal")
     for task in (posting, *acting, watching):
         task.add_done_callback(running.task_ended)
@@ -220,6 +224,8 @@ async def _running(engine: Engine, worker: Worker, recorder: EventRecorder) -> A
         for task in (watching, *acting):
             task.cancel()
         await asyncio.wait({watching, *acting})
+        if running.store.damage is None:
+            await keeper.tell_head(always=True)
         await recorder.drain(EVENTS_DRAIN_SECONDS)
         posting.cancel()
         await asyncio.wait({posting})
@@ -274,14 +280,3 @@ def _exposition(running: Service) -> Handler:
         return answer
 
     return handler
-
-
-async def _keep_house(running: Service, store: Journal, clock: Clock) -> None:
-    """Forget raw deliveries that are old enough, and read the whole journal once for damage."""
-    while True:
-        try:
-            await store.prune(clock.now() - timedelta(days=running.settings.delivery_retention_days))
-            await running.store.check()
-        except StoreUnavailable as error:
-            complain("old deliveries could not be forgotten, or the journal not be checked", error)
-        await clock.sleep(HOUSEKEEPING_SECONDS)

@@ -7,7 +7,7 @@ Plain values; the store's promises are in `seams.RunStore`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -48,6 +48,8 @@ class Delivery:
     candidates: tuple[Candidate, ...] = ()
     resolved: tuple[Alert, ...] = ()
     """Resolved alerts that some rule matches."""
+    skipped: Mapping[Reason, int] = field(default_factory=dict)
+    """How many alerts gave no candidate, by why."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,25 @@ class AuditRecord:
     body: str
     """JSON text."""
     hash: str
+
+
+HEAD_TOLD = "audit head"
+"""The line of the log that tells a head."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A record that was told, outside the journal, to be the newest: the trail must have it for ever."""
+
+    seq: int
+    hash: str
+    journal: str = ""
+    """Whose trail it was, as `journal_of` names it; "" where that was not told."""
+
+
+def journal_of(first: AuditRecord) -> str:
+    """The name of a trail, by its first record: no two begin alike, and a restored one keeps it."""
+    return first.hash[:16]
 
 
 # --- keeping and forgetting --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from remediator.model.brakes import BrakeState
 from remediator.model.calls import BackupRecord, Door, LogText, ReadCall, Reply, WriteCall
 from remediator.model.ledger import (
+    AuditKind,
     AuditNote,
     AuditRecord,
     Claimed,
@@ -276,6 +277,10 @@ class RunStore(Protocol):
 
     async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
         """Records whose `seq` is greater than `after`, in order."""
+        ...
+
+    async def audit_latest(self, kind: AuditKind) -> AuditRecord | None:
+        """The newest record of that kind; None while there is none."""
         ...
 
     async def prune(self, deliveries_before: datetime) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -115,14 +116,14 @@ class Webhook:
             deadline = self.clock.monotonic() + self.limits.answer_timeout_seconds
             notification = _parse(body)
             sorted_alerts = self.dispatch(notification)
-            delivery = Delivery(
-                self.clock.now(), body, request.remote or "", sorted_alerts.candidates, sorted_alerts.resolved
-            )
+            skipped = Counter([entry.reason for entry in sorted_alerts.skipped])
+            sorted_out = sorted_alerts.candidates, sorted_alerts.resolved, skipped
+            delivery = Delivery(self.clock.now(), body, request.remote or "", *sorted_out)
             filing = asyncio.create_task(self.store.file(delivery), name="file a delivery")
             filed = await self._in_time(filing, ticket, deadline)
         finally:
             ticket.close()
-        self._tell_alerts(notification, sorted_alerts)
+        self._tell_alerts(notification, skipped[Reason.NO_RULE_MATCHES])
         answer = _accepted(notification, sorted_alerts, filed)
         return web.Response(text=answer, status=202, content_type="application/json")
 
@@ -168,10 +169,9 @@ class Webhook:
         self._late.add(filing)
         filing.add_done_callback(ended)
 
-    def _tell_alerts(self, notification: Notification, sorted_alerts: Sorted) -> None:
+    def _tell_alerts(self, notification: Notification, unmatched: int) -> None:
         firing = [alert.status for alert in notification.alerts].count(AlertStatus.FIRING)
         self.tell(AlertsReceived(firing, len(notification.alerts) - firing, notification.truncated_alerts))
-        unmatched = [skipped.reason for skipped in sorted_alerts.skipped].count(Reason.NO_RULE_MATCHES)
         if unmatched:
             self.tell(Unmatched(unmatched))
 

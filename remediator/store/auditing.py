@@ -36,13 +36,14 @@ BEGINNING = "0" * 64
 
 
 def of_delivery(delivery: Delivery, filed: Sequence[Filed]) -> AuditNote:
-    """What became of a delivery: its runs, and the candidates that got none, with why."""
+    """What became of a delivery: its runs, and the candidates and alerts that got none, with why."""
     told = {
         "sender": delivery.sender,
         "sha256": hashlib.sha256(delivery.body).hexdigest(),
         "admitted": [entry.run_id for entry in filed if entry.created],
         "refused": [[entry.rule, entry.episode, str(entry.reason)] for entry in filed if not entry.created],
         "resolved": [alert.episode for alert in delivery.resolved],
+        "skipped": {str(reason): count for reason, count in sorted(delivery.skipped.items())},
     }
     return AuditNote(AuditKind.DELIVERY, told)
 

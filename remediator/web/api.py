@@ -18,13 +18,14 @@ from aiohttp.typedefs import Handler
 from remediator.credentials import Credentials, Entry
 from remediator.model.brakes import BrakeState, Engaged, Unreadable
 from remediator.model.errors import IllegalMove, LostRun, StoreDamaged, StoreUnavailable
-from remediator.model.ledger import FREEZE, RunFilter, Signal, SignalName, Switch, Trace, arm_switch
+from remediator.model.ledger import FREEZE, AuditRecord, RunFilter, Signal, SignalName, Switch, Trace, arm_switch
 from remediator.model.rules import Rule
 from remediator.model.runs import Run, RunState, StepRecord
 from remediator.model.seams import Clock, Ids
-from remediator.web.asking import Unanswerable, did_you_mean, read_change, read_filter
+from remediator.web.asking import Unanswerable, did_you_mean, read_change, read_filter, read_page
 from remediator.web.rendering import brake_json, rule_json, run_json, signal_json, switch_json, whole_run_json
 from remediator.web.routes import ROUTES, Permission, Route
+from remediator.web.trail import page_of
 
 COME_AGAIN = {"Retry-After": "5"}
 NOT_FROZEN = (
@@ -46,6 +47,8 @@ class Ledger(Protocol):
     async def signal(self, signal: Signal) -> Signal: ...
     async def throw(self, switch: Switch) -> None: ...
     async def switches(self) -> Sequence[Switch]: ...
+    async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]: ...
+    async def audit_head(self) -> AuditRecord | None: ...
 
 
 class Brakes(Protocol):
@@ -100,6 +103,7 @@ class Api:
             "deny": self._deny,
             "list_rules": self._list_rules,
             "list_switches": self._list_switches,
+            "list_audit": self._list_audit,
             "freeze": self._freeze,
             "unfreeze": self._unfreeze,
             "arm": self._arm,
@@ -164,6 +168,9 @@ class Api:
             "switches": [switch_json(switch) for switch in switches],
             "brakes": [brake_json(brake) for brake in brakes],
         }
+
+    async def _list_audit(self, request: web.Request) -> Any:
+        return await page_of(self.store, *read_page(request))
 
     # --- telling a run -------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ from remediator.model.ledger import RunFilter
 from remediator.model.runs import RunState
 
 MOST_RUNS = 1000
+MOST_RECORDS = 1000
+LAST_RECORD = 2**63 - 1
 BODY_SECONDS = 10.0
 LONGEST = {"by": 200, "why": 2000, "plan": 64}
 
@@ -49,10 +51,23 @@ def read_filter(request: web.Request) -> RunFilter:
     if strange := sorted(request.query.keys() - {"state", "rule", "limit"}):
         raise Unanswerable(400, f"there is no parameter {strange[0][:64]!r}; there are state, rule and limit")
     words = [word for text in request.query.getall("state", []) for word in text.split(",") if word]
-    limit = request.query.get("limit", "100")
-    if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= MOST_RUNS):
-        raise Unanswerable(400, f"limit must be a number from 1 to {MOST_RUNS}")
-    return RunFilter(tuple(map(_state, words)), request.query.get("rule", ""), int(limit))
+    limit = _number(request, "limit", "100", 1, MOST_RUNS)
+    return RunFilter(tuple(map(_state, words)), request.query.get("rule", ""), limit)
+
+
+def read_page(request: web.Request) -> tuple[int, int]:
+    """`?after=0&limit=1000`: from which record of the trail on, and how many. Raises Unanswerable."""
+    if strange := sorted(request.query.keys() - {"after", "limit"}):
+        raise Unanswerable(400, f"there is no parameter {strange[0][:64]!r}; there are after and limit")
+    after = _number(request, "after", "0", 0, LAST_RECORD)
+    return after, _number(request, "limit", str(MOST_RECORDS), 1, MOST_RECORDS)
+
+
+def _number(request: web.Request, name: str, otherwise: str, least: int, most: int) -> int:
+    text = request.query.get(name, otherwise)
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
+        raise Unanswerable(400, f"{name} must be a number from {least} to {most}")
+    return int(text)
 
 
 def _state(word: str) -> RunState:

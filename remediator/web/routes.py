@@ -29,6 +29,7 @@ ROUTES = (
     Route("POST", PREFIX + "/runs/{id}/deny", "change", "deny"),
     Route("GET", PREFIX + "/rules", "read", "list_rules"),
     Route("GET", PREFIX + "/switches", "read", "list_switches"),
+    Route("GET", PREFIX + "/audit", "read", "list_audit"),
     Route("POST", PREFIX + "/freeze", "change", "freeze"),
     Route("POST", PREFIX + "/unfreeze", "change", "unfreeze"),
     Route("POST", PREFIX + "/rules/{name}/arm", "change", "arm"),

@@ -666,7 +666,33 @@ async def test_the_trail_says_what_was_received_and_refused(bench: Bench) -> Non
         "admitted": ["run-1"],
         "refused": [["heal", alert("x").episode, "resolved"]],
         "resolved": [],
+        "skipped": {},
     }
+
+
+async def test_the_trail_says_how_many_alerts_gave_no_run_and_why(bench: Bench) -> None:
+    """A count for each reason, in a fixed order, however many alerts there were: never a word of an alert."""
+    skipped = {Reason.PROTECTED: 2, Reason.NO_RULE_MATCHES: 10_000}
+    await bench.store.file(replace(delivery(), skipped=skipped))
+
+    (record,) = await whole_trail(bench)
+
+    assert json.loads(record.body)["skipped"] == {"no_rule_matches": 10_000, "protected": 2}
+    assert record.body.index("no_rule_matches") < record.body.index("protected")
+
+
+async def test_the_newest_record_of_a_kind_is_found(bench: Bench) -> None:
+    """Whatever came after it, and after a restart."""
+    assert await bench.store.audit_latest(AuditKind.RULES) is None
+    for revision in ("rev-1", "rev-2"):
+        await bench.store.note(AuditNote(AuditKind.RULES, {"heal": revision}))
+    await bench.run()
+    await bench.restart()
+
+    found = await bench.store.audit_latest(AuditKind.RULES)
+
+    assert found is not None
+    assert (found, found.seq, json.loads(found.body)) == ((await whole_trail(bench))[1], 2, {"heal": "rev-2"})
 
 
 # --- keeping and forgetting --------------------------------------------------------------------------------

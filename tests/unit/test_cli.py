@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import subprocess
@@ -19,7 +18,6 @@ from aiohttp import web
 from remediator import __version__
 from remediator.brakes.latching import Latch
 from remediator.brakes.watching import Brakes
-from remediator.cli import main
 from remediator.credentials import Credentials
 from remediator.model.alerts import Alert, AlertStatus
 from remediator.model.ledger import Candidate, Delivery
@@ -44,34 +42,6 @@ where:
 remedy:
   name: replace-removed-members
 """
-
-
-@dataclass
-class Shell:
-    """Runs the program's own entry point and takes what it leaves."""
-
-    monkeypatch: pytest.MonkeyPatch
-    capsys: pytest.CaptureFixture[str]
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        """(exit code, standard output, standard error)."""
-        self.monkeypatch.setattr(sys, "argv", ["remediator", *arguments])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = self.capsys.readouterr()
-        return int(left.value.code or 0), printed.out, printed.err
-
-    async def beside(self, *arguments: str) -> tuple[int, str, str]:
-        """The same, beside a server of this test's loop."""
-        return await asyncio.to_thread(self, *arguments)
-
-
-@pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    for name in ("REMEDIATOR_URL", "REMEDIATOR_TOKEN_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
-    return Shell(monkeypatch, capsys)
 
 
 # --- the program -------------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ NAMES = {
     "remediator_store_damaged_runs": "gauge",
     "remediator_history_only": "gauge",
     "remediator_store_disk_full": "gauge",
+    "remediator_audit_head": "gauge",
     "remediator_armed": "gauge",
     "remediator_config_last_reload_successful": "gauge",
     "remediator_last_notification_timestamp_seconds": "gauge",

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from remediator.model.errors import StoreUnavailable
 from remediator.model.ledger import (
     FREEZE,
+    AuditKind,
     AuditNote,
     AuditRecord,
     Claimed,
@@ -307,6 +308,9 @@ class MemoryStore:
 
     async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
         return self._open_ledger().audit[after : after + max(0, limit)]
+
+    async def audit_latest(self, kind: AuditKind) -> AuditRecord | None:
+        return next((record for record in reversed(self._open_ledger().audit) if record.kind == kind), None)
 
     async def close(self) -> None:
         self._is_open = False

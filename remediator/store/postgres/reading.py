@@ -15,6 +15,7 @@ import asyncpg
 from remediator.model.errors import DamagedRecord
 from remediator.model.ledger import (
     FREEZE,
+    AuditKind,
     AuditRecord,
     History,
     RunFilter,
@@ -184,6 +185,13 @@ async def switches(db: Asked) -> Sequence[Switch]:
 
 async def audit_head(db: Asked) -> AuditRecord | None:
     found = await db.ask("SELECT seq, at, kind, body, hash FROM audit ORDER BY seq DESC LIMIT 1")
+    return AuditRecord(*found[0]) if found else None
+
+
+async def audit_latest(db: Asked, kind: AuditKind) -> AuditRecord | None:
+    found = await db.ask(
+        "SELECT seq, at, kind, body, hash FROM audit WHERE kind = $1 ORDER BY seq DESC LIMIT 1", str(kind)
+    )
     return AuditRecord(*found[0]) if found else None
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from remediator.model.errors import StoreUnavailable
 from remediator.model.ledger import (
+    AuditKind,
     AuditNote,
     AuditRecord,
     Claimed,
@@ -225,6 +226,9 @@ class SQLiteStore:
 
     async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
         return await self._readers.ask(lambda db: reading.audit(db, after, limit))
+
+    async def audit_latest(self, kind: AuditKind) -> AuditRecord | None:
+        return await self._readers.ask(lambda db: reading.audit_latest(db, kind))
 
     async def close(self) -> None:
         """Carry out what was asked, put everything into the one file, let the next process in. Twice is once."""

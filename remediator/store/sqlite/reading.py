@@ -4,6 +4,7 @@ Questions to the journal. In: a connection. Out: stored values. Never writes.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -12,6 +13,7 @@ from typing import Any
 from remediator.model.errors import DamagedRecord
 from remediator.model.ledger import (
     FREEZE,
+    AuditKind,
     AuditRecord,
     History,
     RunFilter,
@@ -221,14 +223,26 @@ def audit(db: sqlite3.Connection, after: int, limit: int) -> Sequence[AuditRecor
     return [AuditRecord(*row) for row in found]
 
 
+def audit_latest(db: sqlite3.Connection, kind: AuditKind) -> AuditRecord | None:
+    row = db.execute(
+        "SELECT seq, at, kind, body, hash FROM audit WHERE kind = ? ORDER BY seq DESC LIMIT 1", (str(kind),)
+    ).fetchone()
+    return AuditRecord(*row) if row else None
+
+
 def ended(db: sqlite3.Connection, before: datetime, limit: int) -> Sequence[History]:
-    """Oldest first. One that cannot be read stays where it is."""
+    """Oldest first. One that cannot be read, in whole or in part, stays where it is."""
     found = db.execute(
         f"SELECT id, {RUN} FROM runs WHERE ended_at < ? AND is_live = 0 ORDER BY ended_at LIMIT ?",  # noqa: S608
         (moment(before), max(0, limit)),
     )
-    return [_history(db, run) for run in _readable(found)[0]]
+    histories = []
+    for run in _readable(found)[0]:
+        with contextlib.suppress(DamagedRecord):
+            histories.append(history(db, run))
+    return histories
 
 
-def _history(db: sqlite3.Connection, run: Run) -> History:
+def history(db: sqlite3.Connection, run: Run) -> History:
+    """A run with all that belongs to it. Raises DamagedRecord."""
     return History(run, tuple(steps(db, run.id)), tuple(traces(db, run.id)), tuple(signals(db, run.id)))

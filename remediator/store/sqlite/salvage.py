@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from remediator.model.errors import StoreDamaged
-from remediator.model.ledger import Delivery, RunFilter, Signal, Switch, Trace
+from remediator.model.ledger import AuditRecord, Delivery, RunFilter, Signal, Switch, Trace
 from remediator.model.runs import Run, StepRecord
 from remediator.store.rows import run_from
-from remediator.store.sqlite import gleaning
+from remediator.store.sqlite import gleaning, reading
 from remediator.store.sqlite.faults import ERRORS
 from remediator.store.sqlite.opening import lock_journal
 from remediator.store.sqlite.soundness import lenient, look
@@ -113,6 +113,13 @@ class SalvagedStore:
     async def signals(self, run_id: str) -> Sequence[Signal]:
         return await self._ask(lambda: gleaning.signals(self._db, run_id) if self._db else [])
 
+    async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
+        """As far as it can be read; a verifier names what is missing."""
+        return await self._ask(lambda: self._audit(after, limit))
+
+    async def audit_head(self) -> AuditRecord | None:
+        raise StoreDamaged(f"what cannot be read may have been the newest record: {self.why}")
+
     async def switches(self) -> Sequence[Switch]:
         if self._catalogue.switches is None:
             raise StoreDamaged(f"a record of the switches cannot be read, so how they stand is unknown: {self.why}")
@@ -149,6 +156,12 @@ class SalvagedStore:
         self._db = _connection(self._path, alone=self._alone)
         if self._db is not None:
             self._catalogue = _catalogue(self._db)
+
+    def _audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
+        try:
+            return reading.audit(self._db, after, limit) if self._db else []
+        except ERRORS as error:
+            raise StoreDamaged(f"the audit trail cannot be read after record {after}: {error}") from error
 
     def _run(self, entry: _Entry) -> Run | None:
         return gleaning.run(self._db, entry.filed) if self._db else None

@@ -12,6 +12,7 @@ import pytest
 
 from remediator.credentials import Credentials
 from remediator.model.errors import StoreUnavailable
+from remediator.model.verdicts import Reason
 from remediator.receiver.notices import (
     AccessDecided,
     AlertsReceived,
@@ -49,6 +50,7 @@ async def test_every_recorded_body_is_filed_whole(door: Door, name: str) -> None
     resolved = [a for a in told["alerts"] if a["status"] == "resolved"]
     skipped = [a["labels"]["alertname"] for a in told["alerts"] if a["labels"]["severity"] != "critical"]
     assert [entry["alertname"] for entry in answer["skipped"]] == skipped
+    assert dict(delivery.skipped) == ({Reason.NO_RULE_MATCHES: len(skipped)} if skipped else {})
     assert answer["runs_total"] == len(delivery.candidates)
     assert len(delivery.candidates) + len(delivery.resolved) + answer["skipped_total"] == len(told["alerts"])
     assert AlertsReceived(len(told["alerts"]) - len(resolved), len(resolved), told["truncatedAlerts"]) in door.notices

@@ -8,6 +8,7 @@ import pytest
 
 from remediator.model.rules import Limit
 from remediator.model.runs import RunState, StepState
+from tests.fakes.auditor import disagreements
 from tests.fakes.run_world import Crash, RunWorld
 
 
@@ -98,3 +99,23 @@ async def test_no_intent_is_ever_left_without_an_outcome() -> None:
         await world.turn_the_crank()
 
         assert StepState.INTENT not in {r.state for r in await world.store.steps(run_id)}, f"died at {point}"
+
+
+@pytest.mark.parametrize("after_commit", [True, False], ids=["after", "before"])
+async def test_trail_and_journal_agree_wherever_the_process_died(after_commit: bool) -> None:
+    """Every write and decision has exactly one record, at the crash as well as after the recovery from it."""
+    total = await _transactions_of_a_clean_run(2)
+    for point in range(1, total + 1):
+        world = RunWorld()
+        world.valve.steps = 2
+        await world.arm()
+        await world.alert()
+        world.store.dies_at, world.store.after_commit = point, after_commit
+        with pytest.raises(Crash):
+            await world.turn_the_crank()
+        assert await disagreements(world.memory) == [], f"died at {point}"
+
+        world.restart()
+        await world.turn_the_crank()
+
+        assert await disagreements(world.memory) == [], f"died at {point}, and recovered"

@@ -19,7 +19,7 @@ from remediator.credentials import Credentials
 from remediator.model.alerts import Alert, AlertStatus
 from remediator.model.errors import StoreUnavailable
 from remediator.model.evidence import Answer, Diagnosis, DiagnosisResult, Evidence
-from remediator.model.ledger import Candidate, Delivery, StartRequest, Switch, Trace
+from remediator.model.ledger import AuditKind, AuditNote, Candidate, Delivery, StartRequest, Switch, Trace
 from remediator.model.objects import POD, ObjectRef
 from remediator.model.plans import Change, Effect, Plan, Step
 from remediator.model.rules import Limit, Matcher, MatchOp, Mode, Rule, Verification
@@ -552,3 +552,59 @@ async def test_an_answer_must_name_the_plan(office: Office, body: Any) -> None:
 
     assert status == 400
     assert await office.store.signals(run_id) == ()
+
+
+# --- the audit trail ---------------------------------------------------------------------------------------
+
+
+async def test_the_trail_is_handed_out_exactly_as_stored(office: Office) -> None:
+    """From the record after the one named on, with the head, so that anybody can verify it."""
+    for n in range(5):
+        await office.store.throw(Switch("freeze", bool(n % 2), "ada", f"drill {n} \ud800", NOW))
+    stored = [vars(record) for record in await office.store.audit(0, 10)]
+    head = {"seq": 5, "hash": stored[4]["hash"]}
+
+    assert await office.get("/api/v1/audit") == (200, {"records": stored, "head": head})
+    assert await office.get("/api/v1/audit?after=3") == (200, {"records": stored[3:], "head": head})
+    assert await office.get("/api/v1/audit?after=1&limit=2") == (200, {"records": stored[1:3], "head": head})
+    assert await office.get("/api/v1/audit?after=9223372036854775807") == (200, {"records": [], "head": head})
+
+
+async def test_a_trail_without_records_has_no_head(office: Office) -> None:
+    """As it is before anything was done."""
+    assert await office.get("/api/v1/audit") == (200, {"records": [], "head": None})
+
+
+async def test_a_page_of_the_trail_is_as_long_as_an_answer_may_be(office: Office) -> None:
+    """Records of storms are large: the answer breaks off, and asking on gives every record once."""
+    for n in range(200):
+        await office.store.note(AuditNote(AuditKind.RULES, {"n": n, "rules": "x" * 30_000}))
+
+    seen: list[int] = []
+    pages = 0
+    while True:
+        _, said = await office.get(f"/api/v1/audit?after={seen[-1] if seen else 0}")
+        if not said["records"]:
+            break
+        seen += [record["seq"] for record in said["records"]]
+        pages += 1
+        assert sum(len(record["body"]) for record in said["records"]) < 3_000_000
+
+    assert (seen, pages) == (list(range(1, 201)), 4)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("after=-1", "after must be a number from 0 to 9223372036854775807"),
+        ("after=9223372036854775808", "after must be a number from 0 to 9223372036854775807"),
+        ("after=x", "after must be"),
+        ("limit=0", "limit must be a number from 1 to 1000"),
+        ("limit=1001", "limit must be"),
+        ("before=3", "there is no parameter 'before'; there are after and limit"),
+    ],
+)
+async def test_a_page_that_is_not_understood_is_refused(office: Office, query: str, words: str) -> None:
+    """Never answered with another page instead."""
+    status, said = await office.get(f"/api/v1/audit?{query}")
+    assert (status, words in said["error"]) == (400, True)
