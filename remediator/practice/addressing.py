@@ -11,6 +11,7 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from remediator.practice.refusals import ApiError, bad_request
@@ -40,11 +41,11 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 
-    @property
+    @cached_property
     def address(self) -> Address:
         return address_of(self.path)
 
-    @property
+    @cached_property
     def verb(self) -> str:
         if self.method in _WRITES:
             return _WRITES[self.method]
