@@ -11,7 +11,6 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from remediator.practice.refusals import ApiError, bad_request
@@ -40,13 +39,14 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    address: Address = field(init=False)
+    verb: str = field(init=False)
 
-    @cached_property
-    def address(self) -> Address:
-        return address_of(self.path)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "address", address_of(self.path))
+        object.__setattr__(self, "verb", self._verb())
 
-    @cached_property
-    def verb(self) -> str:
+    def _verb(self) -> str:
         if self.method in _WRITES:
             return _WRITES[self.method]
         if self.method == "DELETE":
