@@ -67,7 +67,7 @@ class SimTransport:
             return Answer(*broken(spoilt))
         response = self._world.router.answer(Request("GET", path, _query(query)))
         if response.status == 200 and (written := WRITTEN.search(path)):
-            meta = self._world.stored(*written.groups())["metadata"]
+            meta = self._world.true.stored(*written.groups())["metadata"]
             self._world.history.note("read", path=path, uid=meta["uid"], version=meta["resourceVersion"])
         return Answer(response.status, response.body, _lower(response.headers))
 
@@ -203,7 +203,7 @@ async def _handle(world: World, sent: int, spoilt: str | None, apply: Apply) -> 
         code, body, headers = broken(spoilt.removeprefix("refuse-"))
         world.history.note("handled", sent=sent, code=code, applied=False, spoilt=spoilt)
         return code, body, headers
-    before = world.truth()
+    before = world.true.now()
     try:
         code, body, headers = await apply()
     except ConnectionError:
