@@ -2,7 +2,8 @@
 From a reference to the path of an API request.
 
 Every segment is checked against what the API server could have, and percent-encoded besides; anything else
-raises Permanent before a request exists. Never concatenates unchecked text.
+raises Permanent before a request exists. Never concatenates unchecked text. The same few paths are asked for again and
+again, so they are kept.
 """
 
 from __future__ import annotations
@@ -40,11 +41,16 @@ def collection_path(resource: ResourceType, namespace: str = "") -> str:
 
 def object_path(ref: ObjectRef) -> str:
     """The path of one object."""
-    if ref.resource.namespaced and not ref.namespace:
-        raise Permanent(f"{ref.resource.kind} {_shown(ref.name)} has no namespace; name one")
-    if not is_object_name(ref.name):
-        raise Permanent(f"{_shown(ref.name)} is not a name an object could have; nothing was asked")
-    return f"{collection_path(ref.resource, ref.namespace)}/{quote(ref.name, safe='')}"
+    return _object_path(ref.resource, ref.namespace, ref.name)
+
+
+@functools.lru_cache(maxsize=4096)
+def _object_path(resource: ResourceType, namespace: str, name: str) -> str:
+    if resource.namespaced and not namespace:
+        raise Permanent(f"{resource.kind} {_shown(name)} has no namespace; name one")
+    if not is_object_name(name):
+        raise Permanent(f"{_shown(name)} is not a name an object could have; nothing was asked")
+    return f"{collection_path(resource, namespace)}/{quote(name, safe='')}"
 
 
 def container_name(text: str) -> str:

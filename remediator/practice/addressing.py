@@ -39,13 +39,14 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    address: Address = field(init=False)
+    verb: str = field(init=False)
 
-    @property
-    def address(self) -> Address:
-        return address_of(self.path)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "address", address_of(self.path))
+        object.__setattr__(self, "verb", self._verb())
 
-    @property
-    def verb(self) -> str:
+    def _verb(self) -> str:
         if self.method in _WRITES:
             return _WRITES[self.method]
         if self.method == "DELETE":

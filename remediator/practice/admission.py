@@ -92,10 +92,13 @@ def name_complaints(asked: ResourceType, meta: Mapping[str, Any]) -> Complaints:
     return found
 
 
-def complaints(served: Served, manifest: Mapping[str, Any]) -> Complaints:
-    """What is wrong with a manifest by itself, new or changed."""
-    found = _label_complaints(manifest["metadata"])
+def complaints(served: Served, manifest: Mapping[str, Any], live: Mapping[str, Any] | None = None) -> Complaints:
+    """What is wrong with a manifest by itself, new or changed. What it shares with the `live` one is right already."""
+    labels, before = manifest["metadata"].get("labels") or {}, live or {"metadata": {}}
+    found = [] if labels is before["metadata"].get("labels") else _label_complaints(labels)
     spec = manifest.get("spec") or {}
+    if spec is before.get("spec"):
+        return found
     if served.resource == POD and not spec.get("containers"):
         found.append(("spec.containers", "Required value"))
     found += _container_complaints(spec, "spec")
@@ -121,6 +124,8 @@ def change_complaints(served: Served, live: Mapping[str, Any], changed: Mapping[
         why = "no new finalizers can be added if the object is being deleted, found new finalizers"
         found.append(("metadata.finalizers", f"Forbidden: {why} []string{{{listed}}}"))
     spec, before = changed.get("spec") or {}, live.get("spec") or {}
+    if spec is before:
+        return found
     if served.resource == STATEFUL_SET and _without(spec, _SET_MAY_CHANGE) != _without(before, _SET_MAY_CHANGE):
         found.append(("spec", _SET_IS_FIXED))
     if served.resource == POD and _pod_core(spec, before) != _pod_core(before, before):
@@ -138,8 +143,7 @@ def _is_name(asked: ResourceType, name: str) -> bool:
     return is_object_name(name)
 
 
-def _label_complaints(meta: Mapping[str, Any]) -> Complaints:
-    labels: Mapping[str, Any] = meta.get("labels") or {}
+def _label_complaints(labels: Mapping[str, Any]) -> Complaints:
     wrong = [value for value in labels.values() if not isinstance(value, str) or not _LABEL_VALUE.match(value)]
     why = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.'"
     return [("metadata.labels", f'Invalid value: "{value}": {why}') for value in wrong]

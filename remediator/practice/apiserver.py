@@ -219,7 +219,7 @@ class ApiServer:
             raise conflict(asked.resource, was["name"])
         new = settled(asked, live, new, subresource)
         wrong = admission.change_complaints(asked, live, new)
-        wrong += admission.complaints(asked, new)
+        wrong += admission.complaints(asked, new, live)
         if wrong:
             raise invalid(asked.resource, was["name"], wrong)
         if new == live or dry_run:

@@ -7,6 +7,7 @@ selector. It never guesses: an unknown field is refused, not ignored.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -42,6 +43,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+@functools.lru_cache(maxsize=256)
 def label_question(text: str) -> Question:
     """`a=b,c!=d,e in (f,g),h,!i`: whether an object's labels satisfy every part."""
     parts = [_label_part(part.strip()) for part in _split(text)]

@@ -85,10 +85,10 @@ class _Reconciliation:
         templates[self._uid, self._update] = self._spec["template"]
 
     def run(self) -> None:
-        pods = self._pods()
+        pods, version = self._pods(), self._api.resource_version
         if self._fill(pods) and self._shrink(pods):
             self._roll(pods)
-        self._report(self._pods())
+        self._report(pods if self._api.resource_version == version else self._pods())
 
     # --- pods ---
 
@@ -268,8 +268,11 @@ def owner_reference(owner: Manifest) -> Object:
 
 def ordinal_of(pod: Manifest, owner: Manifest) -> int | None:
     """The pod's ordinal in `owner`, or None where it belongs to somebody else."""
-    references = pod["metadata"].get("ownerReferences", ())
-    if not any(r.get("controller") and r["uid"] == owner["metadata"]["uid"] for r in references):
+    identity = owner["metadata"]["uid"]
+    for reference in pod["metadata"].get("ownerReferences", ()):
+        if reference.get("controller") and reference["uid"] == identity:
+            break
+    else:
         return None
     number = pod["metadata"]["name"].removeprefix(f"{owner['metadata']['name']}-")
     return int(number) if number.isdigit() else None

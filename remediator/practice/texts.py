@@ -25,7 +25,7 @@ class Texts:
 
     def of(self, resource: ResourceType, stored: Manifest) -> str:
         """One object, as it is got."""
-        return _remembered(self._whole, resource, stored, stored)
+        return _remembered(self._whole, resource, stored, compact)
 
     def of_list(self, resource: ResourceType, meta: Mapping[str, Any], items: Iterable[Manifest]) -> str:
         """A list; its items do not say what they are."""
@@ -33,18 +33,24 @@ class Texts:
         return f'{head[:-1]},"items":[{",".join(self._item(resource, item) for item in items)}]}}'
 
     def _item(self, resource: ResourceType, stored: Manifest) -> str:
-        return _remembered(self._items, resource, stored, {k: v for k, v in stored.items() if k not in _TYPE})
+        return _remembered(self._items, resource, stored, _bare)
 
 
 compact: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":")).encode
 """A document as it is sent."""
 
 
-def _remembered(known: dict[tuple[str, str], str], resource: ResourceType, stored: Manifest, shown: Manifest) -> str:
+def _bare(stored: Manifest) -> str:
+    return compact({field: value for field, value in stored.items() if field not in _TYPE})
+
+
+def _remembered(
+    known: dict[tuple[str, str], str], resource: ResourceType, stored: Manifest, write: Callable[[Manifest], str]
+) -> str:
     version = resource.api_version, stored["metadata"]["resourceVersion"]
     text = known.get(version)
     if text is None:
         if len(known) >= KEPT:
             known.clear()
-        text = known[version] = compact(shown)
+        text = known[version] = write(stored)
     return text

@@ -9,9 +9,10 @@ had already left still arrives. Every first byte of a write, every commit and ev
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -30,6 +31,9 @@ HTML = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></ht
 ENDPOINT_SECONDS = 3.0
 WRITTEN = re.compile(r"/(?:namespaces/([^/]+)/)?(pods|persistentvolumeclaims|persistentvolumes)/([^/?]+)\Z")
 KINDS = {"pods": "Pod", "persistentvolumeclaims": "PersistentVolumeClaim", "persistentvolumes": "PersistentVolume"}
+
+
+Apply = Callable[[], Coroutine[Any, Any, tuple[int, bytes, dict[str, str]]]]
 
 
 class SimTransport:
@@ -63,7 +67,7 @@ class SimTransport:
             return Answer(*broken(spoilt))
         response = self._world.router.answer(Request("GET", path, _query(query)))
         if response.status == 200 and (written := WRITTEN.search(path)):
-            meta = self._world.stored(*written.groups())["metadata"]
+            meta = self._world.true.stored(*written.groups())["metadata"]
             self._world.history.note("read", path=path, uid=meta["uid"], version=meta["resourceVersion"])
         return Answer(response.status, response.body, _lower(response.headers))
 
@@ -112,14 +116,25 @@ class SimCaller:
             raise ConnectionRefusedError(f"nobody answers at {door.address}")
         return _turned(await self._world.cluster.etcd_request(door.address, call.method, call.path, body))
 
-    async def _in_time(self, ask: Callable[[], Awaitable[tuple[int, bytes, dict[str, str]]]]) -> Any:
+    async def _in_time(self, ask: Apply) -> Any:
         try:
-            async with asyncio.timeout(ENDPOINT_SECONDS):
-                answered = await ask()
+            answered = await _answered(ask)
         except (TimeoutError, ConnectionError) as error:
             raise Temporary(f"no answer ({type(error).__name__})") from error
         await self._life.go_on()
         return answered
+
+
+async def _answered(ask: Apply) -> Any:
+    """The answer within the endpoint's deadline. Nearly all need no waiting, and then nobody sets a timer."""
+    asking = ask()
+    try:
+        asking.send(None)
+    except StopIteration as done:
+        return done.value
+    asking.close()
+    async with asyncio.timeout(ENDPOINT_SECONDS):
+        return await ask()
 
 
 # --- writes, of either kind --------------------------------------------------------------------------------
@@ -156,9 +171,6 @@ def etcd_write(door: Door, call: ReadCall | WriteCall) -> dict[str, Any]:
     }
 
 
-Apply = Callable[[], Awaitable[tuple[int, bytes, dict[str, str]]]]
-
-
 async def send(world: World, life: Life, about: dict[str, Any], apply: Apply, seconds: float) -> Any:
     """One write: the moment it leaves, what becomes of it over there, and what comes back."""
     number = world.count_write()
@@ -191,7 +203,7 @@ async def _handle(world: World, sent: int, spoilt: str | None, apply: Apply) -> 
         code, body, headers = broken(spoilt.removeprefix("refuse-"))
         world.history.note("handled", sent=sent, code=code, applied=False, spoilt=spoilt)
         return code, body, headers
-    before = world.truth()
+    before = world.true.now()
     try:
         code, body, headers = await apply()
     except ConnectionError:
@@ -220,8 +232,9 @@ def _turned(answer: tuple[int, dict[str, str], bytes]) -> tuple[int, bytes, dict
     return answer[0], answer[2], _lower(answer[1])
 
 
-def _query(text: str) -> dict[str, str]:
-    return dict(parse_qsl(text)) if text else {}
+@functools.lru_cache(maxsize=256)
+def _query(text: str) -> Mapping[str, str]:
+    return dict(parse_qsl(text))
 
 
 def _lower(headers: Any) -> dict[str, str]:

@@ -60,6 +60,13 @@ AT_WRITE = frozenset({*REFUSALS, *AMBIGUOUS, "crash-before-send", "crash-in-flig
 AT_COMMIT = frozenset({"crash-before-commit", "crash-after-commit"})
 COMMITS = 30
 """About as many transactions as a run without faults has."""
+SETUPS = {
+    "three": EtcdSetup(),
+    "five": EtcdSetup(replicas=5),
+    "plain": EtcdSetup(image="quay.io/coreos/etcd:v3.5.16", hook=False),
+    "elsewhere": EtcdSetup(namespace="staging"),
+}
+"""The kinds of clusters."""
 
 
 @dataclass(frozen=True)
@@ -72,25 +79,31 @@ class Fault:
     lasting: float = 0.0
 
     def __str__(self) -> str:
-        lasting = f" for {self.lasting:.0f} s" if self.lasting else ""
+        lasting = f" for {self.lasting:g} s" if self.lasting else ""
         return f"{self.name} {self.moment} {self.number:g}{lasting}"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One simulation, as data."""
+    """One simulation, as data. What has a default is calm with it."""
 
     seed: int
-    cluster: str
-    setup: EtcdSetup
-    removed: tuple[int, ...]
-    faults: tuple[Fault, ...]
-    copies: int
+    cluster: str = "three"
+    removed: tuple[int, ...] = (0,)
+    faults: tuple[Fault, ...] = ()
+    copies: int = 1
     """How often each notification is delivered: peers of Alertmanager overlap."""
-    resolved_first: bool
-    relapses: bool
+    resolved_first: bool = False
+    relapses: bool = False
     """After the cure another member is removed, and a new alert says so."""
-    max_members: int = 1
+
+    @property
+    def setup(self) -> EtcdSetup:
+        return SETUPS[self.cluster]
+
+    @property
+    def max_members(self) -> int:
+        return len(self.removed)
 
     @property
     def is_calm(self) -> bool:
@@ -110,22 +123,14 @@ def draw(seed: int, always: tuple[str | Fault, ...] = (), cluster: str = "") -> 
     relapses = kind == "three" and rng.random() < 0.05
     forced = [_fault(rng, f) if isinstance(f, str) else f for f in always if f != "relapse"]
     removed = (0, 1) if kind == "five" else (rng.randrange(3),)
-    setup = EtcdSetup(
-        namespace="staging" if kind == "elsewhere" else "milvus",
-        replicas=5 if kind == "five" else 3,
-        image="quay.io/coreos/etcd:v3.5.16" if kind == "plain" else "milvusdb/etcd:3.5.25-r1",
-        hook=kind != "plain",
-    )
     return Scene(
         seed=seed,
         cluster=kind,
-        setup=setup,
         removed=removed,
         faults=tuple([*faults, *forced][-3:]),
         copies=copies,
         resolved_first=resolved_first and not always,
         relapses=relapses or "relapse" in always,
-        max_members=2 if kind == "five" else 1,
     )
 
 

@@ -116,7 +116,7 @@ class Journal:
         self._world.history.note("run", run=run.id, target=target, touched=run.touched, truth=self._truth(run), **told)
 
     def _truth(self, run: Run) -> Any:
-        return self._world.truth() if run.state.is_final else None
+        return self._world.true.now() if run.state.is_final else None
 
     def _note_start(self, verdict: Any, request: Any, _: Any) -> None:
         run = request.run

@@ -11,7 +11,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from remediator.model.objects import CLAIM, CONFIG_MAP, NAMESPACE, POD, STATEFUL_SET, VOLUME, ResourceType
+from remediator.model.objects import CLAIM, CONFIG_MAP, NAMESPACE, POD, STATEFUL_SET, ResourceType
 from remediator.practice import etcd_client
 from remediator.practice.etcd_runtime import SimulatedRuntime
 from remediator.practice.etcd_setup import manifests
@@ -99,7 +99,7 @@ class People:
     async def _relapse(self) -> None:
         """Not long after, another member is removed, and there is an alert about it."""
         world = self._world
-        if not self._is_well():
+        if not world.true.is_well():
             return
         await world.clock.sleep(10.0)
         other = (world.scene.removed[0] + 1) % self._setup.replicas
@@ -107,10 +107,6 @@ class People:
         began = world.clock.now().isoformat().replace("+00:00", "Z")
         await world.deliver([self._alert("firing", pod=other, starts_at=began)])
         await self._until_over()
-
-    def _is_well(self) -> bool:
-        truth = self._world.truth()
-        return truth["voters"] == truth["replicas"] and all(pod["votes"] for pod in truth["pods"].values())
 
     async def _copies(self, alert: dict[str, Any]) -> None:
         for _ in range(self._world.scene.copies):
@@ -258,14 +254,3 @@ class People:
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
-
-    # --- asked by others -----------------------------------------------------------------------------------
-
-    def volumes(self) -> dict[str, str]:
-        """Reclaim policy by the claim's uid that each volume belongs to."""
-        found = self._world.cluster.api.look_at(VOLUME)
-        return {
-            v["spec"]["claimRef"].get("uid", ""): v["spec"].get("persistentVolumeReclaimPolicy", "Delete")
-            for v in found
-            if v["spec"].get("claimRef")
-        }

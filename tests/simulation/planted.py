@@ -43,6 +43,7 @@ class Planted:
     cluster: str = ""
 
 
+NO_BUG = Planted("", "the service as it is", (), Seams())
 HELD_BEFORE_WRITING = (Fault("reads-503", "commit", 8, 20.0), Fault("resolve", "commit", 9))
 PLANTED = (
     Planted("drops-uid", "writes carry no uid", ("uid",), Seams(transport=partial(Dropping, "uid"))),

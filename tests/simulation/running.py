@@ -14,8 +14,10 @@ from typing import Any
 from tests.simulation.checker import Violation, check
 from tests.simulation.faults import Scene, draw
 from tests.simulation.loop import Stuck, VirtualLoop, run_in
-from tests.simulation.planted import PLANTED, Planted
+from tests.simulation.planted import NO_BUG, PLANTED, Planted
+from tests.simulation.scenes import as_line
 from tests.simulation.service import Seams
+from tests.simulation.shrinking import shrink
 from tests.simulation.world import World
 
 MOST_SEEDS = 40
@@ -31,9 +33,10 @@ class Result:
     history: tuple[dict[str, Any], ...] = ()
 
 
-def run_seed(seed: int, *, keep: bool = False) -> Result:
-    """One simulation of the service as it is."""
-    return run_scene(draw(seed), keep=keep)
+def run_seed(seed: int, *, planted: str = "", keep: bool = False) -> Result:
+    """One simulation of the service as it is, or with one planted bug in it."""
+    bug = bug_of(planted)
+    return run_scene(draw(seed, bug.always, bug.cluster), bug.seams, keep=keep)
 
 
 def run_scene(scene: Scene, seams: Seams | None = None, *, keep: bool = False) -> Result:
@@ -46,6 +49,9 @@ def run_scene(scene: Scene, seams: Seams | None = None, *, keep: bool = False) -
         found = check(world.history.entries, calm=scene.is_calm)
     except Stuck as stuck:
         found = [Violation("stuck", str(stuck))]
+    except Exception as error:
+        error.add_note(f"while the scene {as_line(scene)} was played")
+        raise
     finally:
         if collects:
             gc.enable()
@@ -53,12 +59,27 @@ def run_scene(scene: Scene, seams: Seams | None = None, *, keep: bool = False) -
     return Result(scene.seed, scene, world.history.digest(), tuple(found), kept)
 
 
+def shrink_result(result: Result, *, planted: str = "") -> Result:
+    """The smallest scene in which the same promise is broken: the first that it was, or one the planted bug is for."""
+    bug = bug_of(planted)
+    broken = [violation.promise for violation in result.violations]
+    promise = next((name for name in broken if name in bug.finds), broken[0])
+
+    def breaks(scene: Scene) -> bool:
+        return any(violation.promise == promise for violation in run_scene(scene, bug.seams).violations)
+
+    return run_scene(shrink(result.scene, breaks), bug.seams)
+
+
 def find_planted(name: str, seeds: int = MOST_SEEDS) -> tuple[str, int | None, str]:
     """The planted bug's name, the first seed that finds it (None: none does), and what was seen."""
-    bug: Planted = next(p for p in PLANTED if p.name == name)
     for seed in range(seeds):
-        result = run_scene(draw(seed, bug.always, bug.cluster), bug.seams)
-        seen = [v for v in result.violations if v.promise in bug.finds]
+        seen = [v for v in run_seed(seed, planted=name).violations if v.promise in bug_of(name).finds]
         if seen:
             return name, seed, str(seen[0])
     return name, None, ""
+
+
+def bug_of(name: str) -> Planted:
+    """The planted bug of that name; "" is none."""
+    return next(bug for bug in (NO_BUG, *PLANTED) if bug.name == name)

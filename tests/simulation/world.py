@@ -24,14 +24,11 @@ from remediator.dispatch import Dispatcher
 from remediator.kube.client import KubeClient
 from remediator.kube.requests import Requests
 from remediator.model.ledger import Delivery, Switch
-from remediator.model.objects import CONFIG_MAP, POD, Manifest, ObjectRef
+from remediator.model.objects import CONFIG_MAP, ObjectRef
 from remediator.model.rules import Limit
 from remediator.model.runs import Run
 from remediator.model.seams import Brake
 from remediator.practice.cluster import PracticeCluster
-from remediator.practice.etcd_model import EtcdCluster
-from remediator.practice.etcd_runtime import SimulatedRuntime
-from remediator.practice.resources import of_plural
 from remediator.practice.routing import Router
 from remediator.receiver.parsing import read_notification
 from remediator.runs.desk import Bounds, Desk
@@ -44,6 +41,7 @@ from tests.simulation.journal import History, Journal, SimBackups
 from tests.simulation.loop import LIFE, CountedIds, Life, VirtualClock, VirtualLoop
 from tests.simulation.people import People
 from tests.simulation.service import GUARDS, PROTECTED, SYSTEMS, Seams, SimAccess, notification, shipped_rule
+from tests.simulation.truth import Truth
 
 AFTERMATH = 40.0
 """Seconds after the last run's end in which what was on its way may still arrive."""
@@ -59,6 +57,7 @@ class World:
         self.cluster = PracticeCluster(self.clock, self.ids, serve_http=False)
         self.router = Router(self.cluster.api, self.cluster.kubelet, self.clock)
         self.people = People(self)
+        self.true = Truth(self.cluster, scene.setup, self.history)
         self.files: dict[tuple[str, str], bytes] = {}
         self.started: set[str] = set()
         self.freeze_file = FakeBrake("file FREEZE")
@@ -235,52 +234,15 @@ class World:
                     return
             await self.clock.sleep(1.0)
 
-    # --- the truth -----------------------------------------------------------------------------------------
-
-    def truth(self) -> dict[str, Any]:
-        """The cluster as it really is, seen by nobody: pods, claims, volumes, members, keys."""
-        setup, runtime, main = self.scene.setup, self._runtime(), self._main()
-        pods = {}
-        for pod in self.cluster.api.look_at(POD, setup.namespace):
-            server = runtime.network.servers.get(pod.get("status", {}).get("podIP", ""))
-            is_member = server is not None and server.cluster is main and server.member in main.members
-            is_voter = is_member and server is not None and not server.is_learner and main.is_connected(server.member)
-            conditions = pod.get("status", {}).get("conditions", ())
-            ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-            pods[pod["metadata"]["name"]] = {"uid": pod["metadata"]["uid"], "ready": ready, "votes": is_voter}
-        return {
-            "pods": pods,
-            "volumes": self.people.volumes(),
-            "replicas": setup.replicas,
-            "voters": len(main.voters),
-            "members": len(main.members),
-            "has_leader": bool(main.leader),
-            "keys": len(main.keys),
-            "wanted_keys": setup.keys,
-            "clusters": len({id(s.cluster) for s in runtime.network.servers.values() if s.cluster is not None}),
-        }
-
-    def stored(self, namespace: str | None, plural: str, name: str) -> Manifest:
-        return self.cluster.api.look(of_plural("v1", plural).resource, namespace or "", name)
-
-    def _runtime(self) -> SimulatedRuntime:
-        runtime = self.cluster.etcd_runtime
-        assert isinstance(runtime, SimulatedRuntime)
-        return runtime
-
-    def _main(self) -> EtcdCluster:
-        """The cluster that was founded first, and should be the only one."""
-        return next(iter(self._runtime().network.clusters.values()))
-
     # --- one simulation ------------------------------------------------------------------------------------
 
     async def play(self) -> History:
         self.history.note("scene", **describe(self.scene))
         async with self.cluster:
             await self.people.break_cluster()
-            self.history.note("broken", truth=self.truth())
+            self.history.note("broken", truth=self.true.now())
             living = self.loop.in_world(self._live_on(), "lives")
-            watching = self.loop.in_world(self._watch_leader(), "leader")
+            watching = self.loop.in_world(self.true.watch_leader(), "leader")
             await self.throw(f"arm:{self.rule.name}", on=True)
             await self.people.tell_story([fault for fault in self._waiting if fault.moment == "at"])
             await self.clock.sleep(AFTERMATH)
@@ -305,13 +267,4 @@ class World:
             run.id: {"state": str(run.state), "reason": str(run.reason or ""), "detail": run.detail}
             for run in self.memory._ledger.runs.values()
         }
-        self.history.note("end", truth=self.truth(), runs=runs, steps=steps)
-
-    async def _watch_leader(self) -> None:
-        main, had = self._main(), True
-        while True:
-            has = bool(main.leader)
-            if has != had:
-                self.history.note("leader", has=has)
-                had = has
-            await main.next_move()
+        self.history.note("end", truth=self.true.now(), runs=runs, steps=steps)

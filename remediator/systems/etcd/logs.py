@@ -31,7 +31,7 @@ class Lookalike:
 
 
 def _lookalike(name: str, question: str, pattern: str, meaning: str) -> Lookalike:
-    return Lookalike(name, question, re.compile(pattern), meaning)
+    return Lookalike(name, question, re.compile(pattern, re.MULTILINE), meaning)
 
 
 LOOKALIKES = (
@@ -122,7 +122,7 @@ UNREADABLE = LastWords(available=False)
 
 def read_last_words(text: str) -> LastWords:
     """Judge a log's tail. An empty log was read and says nothing about any fault."""
-    lines = [ANSI.sub("", line) for line in text.splitlines() if line.strip()]
+    lines = [ANSI.sub("", line) if "\x1b" in line else line for line in text.splitlines() if line.strip()]
     lowered = [line.lower() for line in lines]
     told = _removal_line(lines, lowered)
     others = [
@@ -148,7 +148,10 @@ def _removal_line(lines: Sequence[str], lowered: Sequence[str]) -> str | None:
 
 
 def _lookalikes_in(lines: Sequence[str], lowered: Sequence[str]) -> Iterator[tuple[str, str]]:
+    whole = "\n".join(lowered)
     for lookalike in LOOKALIKES:
+        if not lookalike.pattern.search(whole):
+            continue
         for line, text in zip(reversed(lines), reversed(lowered), strict=True):
             if lookalike.pattern.search(text):
                 yield lookalike.name, line[:300]
