@@ -19,7 +19,8 @@ from remediator.store.postgres.transaction import Transaction
 SET_ASIDE = timedelta(hours=1)
 """A run that cannot be read is nobody's for so long."""
 _NOW = "(SELECT now FROM stamp)"
-_IS_FREE = f"is_live AND due_at <= {_NOW} AND (lease_until IS NULL OR lease_until <= {_NOW})"
+# In words that no index answers, so that the one by age is taken: by due time a whole backlog would be read and sorted.
+_IS_FREE = f"is_live AND {_NOW} - due_at >= '0' AND coalesce({_NOW} - lease_until, '0') >= '0'"
 _FREE = f"""
     WITH stamp AS MATERIALIZED (SELECT coalesce($1::timestamptz, clock_timestamp()) AS now),
     fresh AS (

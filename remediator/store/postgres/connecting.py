@@ -36,6 +36,7 @@ SESSION = {
     # A timeout of the server's would end the wait for a synchronous standby and report success all the same.
     "statement_timeout": "0",
     "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
 }
 DURABLE = ("on", "remote_apply")
 _WHO = """

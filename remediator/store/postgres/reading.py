@@ -84,8 +84,7 @@ _DUE = """
     WITH stamp AS MATERIALIZED (SELECT coalesce($1::timestamptz, clock_timestamp()) AS now)
     SELECT least(
         (SELECT min(due_at) FROM runs WHERE is_live AND lease_until IS NULL),
-        (SELECT min(CASE WHEN lease_until > stamp.now THEN lease_until ELSE due_at END)
-            FROM runs WHERE is_live AND lease_until IS NOT NULL)
+        (SELECT min(lease_until) FROM runs WHERE is_live AND lease_until IS NOT NULL)
     ) - stamp.now AS due_in FROM stamp
 """
 

@@ -41,18 +41,17 @@ CREATE TABLE runs (
     tries       integer NOT NULL DEFAULT 0,    -- claims since it last got on or was given back
     owner       text,
     lease_until timestamptz,    -- by the clock of this database; past: anybody's
-    delivery    bigint REFERENCES deliveries (id) ON DELETE SET NULL,
+    delivery    bigint NOT NULL,    -- that made it; its body may be forgotten since
     body        text NOT NULL,
     UNIQUE (episode, rule)    -- one run for each rule and episode, ever; episode first, to find a resolution's runs
 );
 CREATE INDEX runs_live ON runs (created_at, filed) WHERE is_live;
 CREATE INDEX runs_suspect ON runs (created_at, filed) WHERE is_live AND tries > 0;
 CREATE INDEX runs_free ON runs (due_at) WHERE is_live AND lease_until IS NULL;
-CREATE INDEX runs_leased ON runs (lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX runs_leased ON runs (lease_until) WHERE is_live AND lease_until IS NOT NULL;
+CREATE INDEX runs_owned ON runs (owner) WHERE owner IS NOT NULL;
 CREATE INDEX runs_by_age ON runs (created_at, filed);
-CREATE INDEX runs_by_state ON runs (state, created_at, filed);
-CREATE INDEX runs_by_rule ON runs (rule, created_at, filed);
-CREATE INDEX runs_by_delivery ON runs (delivery);
+CREATE INDEX runs_by_delivery ON runs (delivery) WHERE is_live;
 CREATE INDEX runs_ended ON runs (ended_at) WHERE ended_at IS NOT NULL;
 
 -- The rule and episode of each run that was forgotten.
