@@ -194,6 +194,24 @@ async def test_a_commit_that_its_standby_does_not_have_is_not_acknowledged(own_p
     assert runs(standby.sql(RUNS)) == ["run-1", "run-2", "run-3"]
 
 
+async def test_a_wait_for_the_standby_that_an_administrator_ends_is_no_acknowledgement(
+    own_postgres: PostgresServer,
+) -> None:
+    """PostgreSQL then reports success with a warning; the sender is not told that its alert is safe."""
+    standby = own_postgres.standby(synchronous=True)
+    async with journal(own_postgres.url) as store:
+        assert await told(store, "run-1")
+        await asyncio.to_thread(standby.pause_replication)
+        waiting = asyncio.create_task(told(store, "run-2"))
+        waits = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        await asyncio.to_thread(own_postgres.until, f"SELECT count(*) {waits}", "1")
+        own_postgres.sql(f"SELECT pg_cancel_backend(pid) {waits}")
+
+        assert await waiting is None
+        await asyncio.to_thread(standby.resume_replication)
+    assert runs(own_postgres.sql(RUNS)) == ["run-1", "run-2"]
+
+
 async def _answers(store: PostgresStore) -> None:
     """Until the store has found the primary again."""
     async with asyncio.timeout(30):

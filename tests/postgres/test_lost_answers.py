@@ -92,6 +92,25 @@ async def test_no_message_has_the_password(postgres_database: Database, proxy: T
     assert postgres_database.server.password not in str(refused.value)
 
 
+async def test_a_deep_queue_refuses_at_once(postgres_database: Database, proxy: TcpProxy) -> None:
+    """While the database does not answer only so many calls are kept; one more is refused, and those kept are done."""
+    async with journal(postgres_database.url_through(proxy.port), queue_limit=3) as store:
+        await told(store, "first")
+        proxy.hold(Towards.SERVER)
+        in_hand = asyncio.create_task(told(store, "run-0"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        kept = [asyncio.create_task(told(store, f"run-{n}")) for n in range(1, 4)]
+        await asyncio.sleep(0)
+
+        with pytest.raises(StoreUnavailable, match="3 calls wait for"):
+            await store.file(delivery("run-4"))
+        proxy.release(Towards.SERVER)
+
+        assert await asyncio.gather(in_hand, *kept) == [True] * 4
+    assert runs(postgres_database.sql(RUNS)) == runs("first run-0 run-1 run-2 run-3")
+
+
 async def test_another_replica_is_heard_of(postgres_database: Database, proxy: TcpProxy) -> None:
     """A run that is filed at one replica wakes the other, also after its connections were cut."""
     woken = asyncio.Event()

@@ -2,12 +2,15 @@
 Commit, and find out what became of a commit whose answer was lost.
 
 In: a connection with a transaction that has its number in it. Out: nothing, once it is durable; InDoubt where nobody
-answered. A commit is never cancelled: the server would stop waiting for its standby and call that success.
+answered. We never cancel a commit: the server would stop waiting for its standby and call that success. Where somebody
+else does, its warning is heard.
 """
 
 from __future__ import annotations
 
 import asyncio
+
+import asyncpg
 
 from remediator.model.errors import StoreUnavailable
 from remediator.store.postgres.address import FOREIGN
@@ -32,8 +35,29 @@ class InDoubt(Exception):
         self.number = number
 
 
+class OnOneServer(Exception):
+    """Committed, but somebody ended the wait for the standby: a failover may lose it."""
+
+
 async def commit(connection: Connection, number: int | None) -> None:
-    """Raises InDoubt."""
+    """Raises InDoubt, OnOneServer."""
+    warnings: list[str] = []
+
+    def hear(_: object, message: asyncpg.PostgresLogMessage) -> None:
+        if message.severity_en == "WARNING":
+            warnings.append(str(message))
+
+    connection.add_log_listener(hear)
+    try:
+        await _commit(connection, number)
+    finally:
+        if not connection.is_closed():
+            connection.remove_log_listener(hear)
+    if warnings:
+        raise OnOneServer("; ".join(warnings))
+
+
+async def _commit(connection: Connection, number: int | None) -> None:
     committing = asyncio.ensure_future(connection.execute("COMMIT", timeout=_NEVER))
     try:
         done, _ = await asyncio.wait({committing}, timeout=COMMIT_SECONDS)

@@ -23,7 +23,7 @@ from remediator.model.errors import StoreUnavailable
 from remediator.model.seams import Clock
 from remediator.store.postgres import trail
 from remediator.store.postgres.address import FOREIGN, MAYBE_STORED, unavailable
-from remediator.store.postgres.committing import InDoubt, commit, was_committed
+from remediator.store.postgres.committing import InDoubt, OnOneServer, commit, was_committed
 from remediator.store.postgres.connecting import Connection, Door, hang_up
 from remediator.store.postgres.filing import BUCKETS, Prepared, file_all
 from remediator.store.postgres.transaction import Transaction
@@ -115,18 +115,23 @@ class Writer:
     # --- the task ------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
+        group: list[Ticket] = []
         try:
             while group := await self._next_group():
                 began = self._clock.monotonic()
-                try:
-                    is_stored = await self._carry_out(group)
-                finally:
-                    _answer(group)
+                is_stored = await self._carry_out(group)
+                _answer(group)
                 if is_stored and self._told_commit is not None:
                     self._told_commit(self._clock.monotonic() - began)
         finally:
-            _answer(list(self._queue))
+            self._abandon([*group, *self._queue])
             await self._hang_up()
+
+    def _abandon(self, waiting: Sequence[Ticket]) -> None:
+        """Whoever still waits when the task ends before its time is told that nobody knows."""
+        for ticket in waiting:
+            ticket.error = StoreUnavailable(f"the journal {self._door.address.name} has ended; {MAYBE_STORED}")
+        _answer(waiting)
 
     async def _next_group(self) -> list[Ticket]:
         """What is queued, waiting for the first; empty once closing and drained."""
@@ -176,6 +181,8 @@ class Writer:
             return undone
         except InDoubt as doubt:
             return await self._resolve(group, doubt)
+        except OnOneServer as alone:
+            self._tell_unknown(group, alone)
         return None
 
     async def _transact(self, group: Sequence[Ticket]) -> None:
@@ -187,7 +194,8 @@ class Writer:
             number, head = None, self._head
             if tx.is_changed or tx.notes:
                 self._number = number = self._number + 1
-                head = await trail.end(tx, number, head)
+                with _Room(tx):
+                    head = await trail.end(tx, number, head)
         except (*FOREIGN, Broken) as error:
             raise await self._undone(connection, error) from error
         await commit(connection, number)
@@ -198,7 +206,8 @@ class Writer:
         run_ids = sorted({run_id for ticket in group for run_id in ticket.run_ids})
         deliveries = [(ticket, ticket.operation) for ticket in group if isinstance(ticket.operation, Prepared)]
         if deliveries:
-            answers = await file_all(tx, [prepared for _, prepared in deliveries], run_ids)
+            with _Room(tx):
+                answers = await file_all(tx, [prepared for _, prepared in deliveries], run_ids)
             for (ticket, _), answer in zip(deliveries, answers, strict=True):
                 ticket.result = answer
         else:
@@ -229,9 +238,13 @@ class Writer:
         if stored is False:
             return Undone(doubt.cause, is_lost=True)
         if stored is None:
-            for ticket in group:
-                ticket.error = ticket.error or unavailable(self._door.address, doubt.cause, MAYBE_STORED)
+            self._tell_unknown(group, doubt.cause)
         return None
+
+    def _tell_unknown(self, group: Sequence[Ticket], why: BaseException) -> None:
+        """Whoever was refused by a ruling knows that much all the same."""
+        for ticket in group:
+            ticket.error = ticket.error or unavailable(self._door.address, why, MAYBE_STORED)
 
     # --- the connection ------------------------------------------------------------------------------------
 
@@ -267,11 +280,11 @@ class _Room:
     """
     One operation's own room in the group's transaction.
 
-    Whatever it raises goes to the one who waits for it. An error of the database, or one after the first write, has
-    broken the transaction for all, and is passed on.
+    Whatever it raises goes to the one who waits for it. An error of the database, one after the first write, or one in
+    what is done for many together (without a ticket) has broken the transaction for all, and is passed on.
     """
 
-    def __init__(self, tx: Transaction, ticket: Ticket) -> None:
+    def __init__(self, tx: Transaction, ticket: Ticket | None = None) -> None:
         self._tx, self._ticket = tx, ticket
 
     def __enter__(self) -> None:
@@ -283,7 +296,7 @@ class _Room:
     ) -> bool:
         if error is None or isinstance(error, FOREIGN) or not isinstance(error, Exception):
             return False
-        if self._tx.has_written:
+        if self._ticket is None or self._tx.has_written:
             raise Broken(_tellable(error)) from error
         del self._tx.notes[self._noted :]
         self._ticket.error = _tellable(error)
