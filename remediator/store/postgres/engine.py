@@ -39,11 +39,12 @@ from remediator.store import rulings
 from remediator.store.postgres import claiming, filing, forgetting, journal, reading
 from remediator.store.postgres.address import FOREIGN, Address, unavailable
 from remediator.store.postgres.connecting import Door, FailedOver, hang_up
+from remediator.store.postgres.grouping import STARTS, SWITCHES, Ticket
 from remediator.store.postgres.listening import Listener
 from remediator.store.postgres.migrating import migrate
 from remediator.store.postgres.readers import Readers
 from remediator.store.postgres.transaction import Transaction
-from remediator.store.postgres.writer import QUEUE_LIMIT, STARTS, SWITCHES, Ticket, Told, Writer
+from remediator.store.postgres.writer import QUEUE_LIMIT, Told, Writer
 
 LEASE = timedelta(seconds=8)
 READERS = 3

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import Any, TypeVar
 
 import asyncpg
@@ -25,36 +23,19 @@ from remediator.store.postgres import trail
 from remediator.store.postgres.address import FOREIGN, MAYBE_STORED, unavailable
 from remediator.store.postgres.committing import InDoubt, OnOneServer, commit, was_committed
 from remediator.store.postgres.connecting import Connection, Door, hang_up
-from remediator.store.postgres.filing import BUCKETS, Prepared, file_all
+from remediator.store.postgres.filing import Prepared, file_all
+from remediator.store.postgres.grouping import Broken, Operation, Room, Ticket, answer, begin
 from remediator.store.postgres.transaction import Transaction
 
 T = TypeVar("T")
 Told = Callable[[float], None]
 """Told how many seconds each transaction took until it was durable."""
-Operation = Callable[[Transaction], Awaitable[T]]
 QUEUE_LIMIT = 5_000
 GROUP_LIMIT = 1_000
-LOCKS = 1_918
-"""The space of our advisory locks; in it are the buckets of episodes, and then these two."""
-STARTS, SWITCHES = BUCKETS, BUCKETS + 1
 COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 LOST = (TimeoutError, OSError, asyncpg.ReadOnlySQLTransactionError)
 """After these the connection is of no use, whatever it says of itself."""
 TRIES = 3
-
-
-@dataclass
-class Ticket:
-    """One queued operation and who waits for it."""
-
-    operation: Operation[Any] | Prepared
-    run_ids: tuple[str, ...] = ()
-    """Runs whose rows it changes."""
-    lock: int | None = None
-    """What it must be alone in: all starts, or all switches."""
-    answer: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    result: Any = None
-    error: BaseException | None = None
 
 
 class Undone(Exception):
@@ -120,7 +101,7 @@ class Writer:
             while group := await self._next_group():
                 began = self._clock.monotonic()
                 is_stored = await self._carry_out(group)
-                _answer(group)
+                answer(group)
                 if is_stored and self._told_commit is not None:
                     self._told_commit(self._clock.monotonic() - began)
         finally:
@@ -131,7 +112,7 @@ class Writer:
         """Whoever still waits when the task ends before its time is told that nobody knows."""
         for ticket in waiting:
             ticket.error = StoreUnavailable(f"the journal {self._door.address.name} has ended; {MAYBE_STORED}")
-        _answer(waiting)
+        answer(waiting)
 
     async def _next_group(self) -> list[Ticket]:
         """What is queued, waiting for the first; empty once closing and drained."""
@@ -189,12 +170,12 @@ class Writer:
         connection = await self._connected()
         tx = Transaction(connection, self._worker, self._now() if self._now else None)
         try:
-            await connection.execute(_begin(group))
+            await connection.execute(begin(group))
             await self._perform(tx, group)
             number, head = None, self._head
             if tx.is_changed or tx.notes:
                 self._number = number = self._number + 1
-                with _Room(tx):
+                with Room(tx):
                     head = await trail.end(tx, number, head)
         except (*FOREIGN, Broken) as error:
             raise await self._undone(connection, error) from error
@@ -206,15 +187,15 @@ class Writer:
         run_ids = sorted({run_id for ticket in group for run_id in ticket.run_ids})
         deliveries = [(ticket, ticket.operation) for ticket in group if isinstance(ticket.operation, Prepared)]
         if deliveries:
-            with _Room(tx):
+            with Room(tx):
                 answers = await file_all(tx, [prepared for _, prepared in deliveries], run_ids)
-            for (ticket, _), answer in zip(deliveries, answers, strict=True):
-                ticket.result = answer
+            for (ticket, _), filed in zip(deliveries, answers, strict=True):
+                ticket.result = filed
         else:
             await tx.lock_runs(run_ids)
         for ticket in group:
             if not isinstance(ticket.operation, Prepared):
-                with _Room(tx, ticket):
+                with Room(tx, ticket):
                     ticket.result = await ticket.operation(tx)
 
     async def _undone(self, connection: Connection, error: BaseException) -> Undone:
@@ -268,75 +249,6 @@ class Writer:
             await hang_up(self._connection)
 
 
-class Broken(Exception):
-    """An operation failed after it had written: the whole transaction goes."""
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-class _Room:
-    """
-    One operation's own room in the group's transaction.
-
-    Whatever it raises goes to the one who waits for it. An error of the database, one after the first write, or one in
-    what is done for many together (without a ticket) has broken the transaction for all, and is passed on.
-    """
-
-    def __init__(self, tx: Transaction, ticket: Ticket | None = None) -> None:
-        self._tx, self._ticket = tx, ticket
-
-    def __enter__(self) -> None:
-        self._tx.begin_operation()
-        self._noted = len(self._tx.notes)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        if error is None or isinstance(error, FOREIGN) or not isinstance(error, Exception):
-            return False
-        if self._ticket is None or self._tx.has_written:
-            raise Broken(_tellable(error)) from error
-        del self._tx.notes[self._noted :]
-        self._ticket.error = _tellable(error)
-        return True
-
-
 def _is_hopeless(group: Sequence[Ticket], undone: Undone) -> bool:
     """One by itself that failed by itself."""
     return len(group) == 1 and not isinstance(undone.cause, COLLIDED)
-
-
-def _tellable(error: Exception) -> Exception:
-    if isinstance(error, StopIteration):
-        # A future refuses this one exception.
-        told = RuntimeError("an operation on the journal raised StopIteration")
-        told.__cause__ = error
-        return told
-    return error
-
-
-def _begin(group: Sequence[Ticket]) -> str:
-    """The transaction with its advisory locks, in one order for everybody. Only numbers are put together here."""
-    exclusive = {ticket.lock for ticket in group if ticket.lock is not None}
-    shared: set[int] = set()
-    for ticket in group:
-        if isinstance(ticket.operation, Prepared):
-            shared |= ticket.operation.shared
-            exclusive |= ticket.operation.exclusive
-    locks = [
-        f"SELECT pg_advisory_xact_lock{'' if number in exclusive else '_shared'}({LOCKS}, {number})"
-        for number in sorted(shared | exclusive)
-    ]
-    return "; ".join(["BEGIN ISOLATION LEVEL READ COMMITTED", *locks])
-
-
-def _answer(group: Sequence[Ticket]) -> None:
-    for ticket in group:
-        if ticket.answer.done():
-            continue
-        if ticket.error is not None:
-            ticket.answer.set_exception(ticket.error)
-        else:
-            ticket.answer.set_result(ticket.result)
