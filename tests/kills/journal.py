@@ -46,7 +46,9 @@ class SQLiteJournal:
         """All of it, once nobody writes any more."""
         tables = ("runs", "steps", "traces", "starts", "target_locks", "signals", "switches", "audit")
         kept = {table: [_read(row) for row in self._rows(f"SELECT * FROM {table}")] for table in tables}
-        return kept | {"damage": [row for row in self._rows("PRAGMA integrity_check") if row["integrity_check"] != "ok"]}
+        return kept | {
+            "damage": [row for row in self._rows("PRAGMA integrity_check") if row["integrity_check"] != "ok"]
+        }
 
 
 def _read(row: Row) -> Row:

@@ -139,7 +139,9 @@ def _plan(facts: Facts, _: Mapping[str, Any]) -> Draft:
         ("turn", wheel, Effect.DESTRUCTIVE),
     )
     steps = [
-        Step(seq, f"mill.{verb}", ref, {"mill": target.name}, effect, TIMEOUT, "it is stuck", change, ("stuck",), (ref,))
+        Step(
+            seq, f"mill.{verb}", ref, {"mill": target.name}, effect, TIMEOUT, "it is stuck", change, ("stuck",), (ref,)
+        )
         for seq, (verb, ref, effect) in enumerate(wanted)
     ]
     rest = Step(len(steps), "mill.rest", wheel, {"mill": target.name}, Effect.NONE, TIMEOUT, "let it flow")

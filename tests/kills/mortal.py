@@ -93,5 +93,3 @@ def _mill(*told: Any) -> str:
     """Which mill it is about, where it is about one."""
     first = told[0].run if told and isinstance(told[0], StartRequest) else told[0] if told else None
     return first.labels.get("mill", "") if isinstance(first, Run) else ""
-
-
