@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 BENCH := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format simulate bench test-cluster clean
+.PHONY: help setup demo test lint format simulate kills bench test-cluster clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ format: $(READY) ## put every file into its form
 
 simulate: $(READY) ## seeded crashes and faults in virtual time: make simulate SEEDS=200
 	@$(VENV)/bin/python -m tests.simulation --seeds $(or $(SEEDS),100)
+
+kills: $(READY) ## real SIGKILLs at every journal point: make kills KILLS=2000
+	@$(VENV)/bin/python -m tests.kills --kills $(or $(KILLS),1000) $(ARGS)
 
 bench: $(READY) ## measure, as ratios in one run, beside DBOS and procrastinate; writes build/bench.json
 	@UV_PROJECT_ENVIRONMENT=$(BENCH) $(UV) sync --quiet --locked --only-group bench --system-certs \

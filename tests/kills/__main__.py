@@ -11,20 +11,25 @@ import argparse
 import itertools
 import os
 import selectors
+import signal
 import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
-from tests.kills.nursery import warm
-from tests.kills.points import POINTS
+from tests.kills.nursery import end_with_parent, warm
+from tests.kills.planted import PLANTED
+from tests.kills.points import POINTS, Plan, draw, poisoned
 from tests.kills.running import Result, as_line, of_line, run_job
 
 SLOTS = 8
 """Trials at a time in one process: a cure is watched for a second, and others work meanwhile."""
 SAID_EVERY = 10.0
+MOST_SEEDS = 8
+"""Within which each planted bug is found."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,24 +40,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="replay this one trial, and tell all that arrived")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
     parser.add_argument("--slots", type=int, default=SLOTS, help=f"trials at a time in each (default {SLOTS})")
+    parser.add_argument("--poison", action="store_true", help="one run that ends every life that takes it up")
+    parser.add_argument("--planted", action="store_true", help="prove that planted bugs are seen, and nothing else")
     given = parser.parse_args(arguments)
     warm()
-    if given.seed is not None:
-        return replay(given.seed)
+    if given.planted:
+        return find_planted()
+    if given.poison or given.seed is not None:
+        return replay(poisoned() if given.poison else draw(given.seed))
     tally = Tally(given.kills)
     for result in results(given.kills, given.first, given.jobs, given.slots):
         tally.add(result)
     return tally.sums()
 
 
-def replay(seed: int) -> int:
+def replay(plan: Plan) -> int:
     gathered: list[Result] = []
-    run_job(iter([seed]), 1, 1, gathered.append)
+    run_job(iter([plan]), 1, 1, gathered.append)
     result = gathered[0]
     print(result.history)
     tell(result)
-    print(f"seed={seed} points={result.points} kills={result.kills} missed={result.missed}")
+    print(f"seed={plan.seed} scene={plan.scene} points={result.points} kills={result.kills} missed={result.missed}")
     return 1 if result.broken else 0
+
+
+def find_planted() -> int:
+    """Each bug in the service, one after the other, until the judge names the promise that it breaks."""
+    found = 0
+    for name, bug in PLANTED.items():
+        gathered: list[Result] = []
+        plans = (replace(draw(seed), planted=name) for seed in itertools.islice(bug.seeds(), MOST_SEEDS))
+        run_job(plans, MOST_SEEDS, SLOTS, gathered.append)
+        seen = [broken for result in gathered for broken in result.broken if broken.startswith(f"{bug.broken}: ")]
+        found += bool(seen)
+        print(f"planted {name}: {seen[0] if seen else 'not found'}", flush=True)
+    print(f"planted={found}/{len(PLANTED)}")
+    return 0 if found == len(PLANTED) else 1
 
 
 def results(kills: int, first: int, jobs: int, slots: int) -> Iterator[Result]:
@@ -70,11 +93,13 @@ def _job(kills: int, first: int, step: int, slots: int) -> tuple[int, int]:
         os.close(write)
         return pid, read
     os.close(read)
+    end_with_parent(signal.SIGTERM)
     code = 1
     try:
-        run_job(itertools.count(first, step), kills, slots, lambda result: _all(write, as_line(result)))
+        plans = map(draw, itertools.count(first, step))
+        run_job(plans, kills, slots, lambda result: _all(write, as_line(result)))
         code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a fork must not go on in the code of its parent
         traceback.print_exc()
     finally:
         sys.stderr.flush()

@@ -8,6 +8,7 @@ trail is computed here once more.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ ENDS = {
     "sick": {("escalated", "not_cured")},
     "disarmed": {("refused", "disarmed")},
     "well": {("succeeded", "recovered_by_itself")},
+    "poison": {("succeeded", "cured"), ("escalated", "quarantined")},
 }
 """How the runs of each scene may end, whatever is killed on the way."""
 
@@ -40,7 +42,8 @@ Broken = Iterator[str]
 
 def judge(seen: Seen) -> list[str]:
     """Every broken promise."""
-    promises = (_whole, _kept, _changes_kept, _intended, _once, _probed, _truthful, _ended, _free, _chained, _recorded)
+    acknowledged, sent = (_kept, _changes_kept), (_intended, _once, _probed)
+    promises = (_whole, *acknowledged, *sent, _truthful, _ended, _quarantined, _free, _chained, _recorded)
     return [*seen.problems, *(f"{promise.__name__[1:]}: {told}" for promise in promises for told in promise(seen))]
 
 
@@ -140,7 +143,7 @@ def _probed(seen: Seen) -> Broken:
     for write in _writes(seen):
         by_step[write["verb"], write["mill"]].append(write)
     for (verb, mill), writes in by_step.items():
-        for earlier, later in zip(writes, writes[1:], strict=False):
+        for earlier, later in itertools.pairwise(writes):
             asked = [e for e in seen.history[earlier["n"] : later["n"]] if _is_probe(e, verb, mill)]
             if not any(entry["life"] > earlier["life"] for entry in asked):
                 yield f"{verb} of {mill} was sent again ({later['n']} after {earlier['n']}) without a probe"
@@ -167,7 +170,10 @@ def _settled_by_probe(seen: Seen) -> Broken:
             open_ones[step] = told["attempt"]
         elif record["kind"] == "outcome":
             open_ones.pop((told["run"], told["seq"]), None)
+    given_up = {row["id"] for row in seen.journal["runs"] if row["body"].get("reason") == "quarantined"}
     for step, attempt in open_ones.items():
+        if step[0] in given_up:
+            continue  # nobody takes it up again, and a person is told so
         yield f"attempt {attempt} of {step} has no outcome in the end"
 
 
@@ -191,6 +197,16 @@ def _ended(seen: Seen) -> Broken:
         end = (row["state"], row["body"].get("reason"))
         if row["state"] in FINAL and end not in ENDS[seen.plan.scene]:
             yield f"{row['id']} ended as {end} in the scene {seen.plan.scene}: {row['body']['detail'][:300]}"
+
+
+def _quarantined(seen: Seen) -> Broken:
+    """Exactly the run that ended every life is set aside, and after as many lives as it may end."""
+    ends = {row["body"]["labels"]["mill"]: row["body"].get("reason") for row in seen.journal["runs"]}
+    given_up = {mill for mill, reason in ends.items() if reason == "quarantined"}
+    if given_up != ({seen.plan.only} if seen.plan.only else set()):
+        yield f"set aside are the runs of {given_up or 'nobody'}, of all {ends}"
+    if seen.plan.only and len(seen.kills) != seen.plan.tries:
+        yield f"{len(seen.kills)} lives ended over it, and it may end {seen.plan.tries}"
 
 
 def _free(seen: Seen) -> Broken:
@@ -231,7 +247,7 @@ def _recorded(seen: Seen) -> Broken:
         wanted["move", row["run_id"], row["body"]["event"]] += 1
     for row in seen.journal["signals"]:
         wanted["signal", row["run_id"], row["name"]] += 1
-    for about in (found | wanted).keys():
+    for about in found | wanted:
         if about[0] in ("intent", "outcome", "move", "signal") and found[about] != wanted[about]:
             yield f"{about} is {found[about]} times in the trail and {wanted[about]} times in the journal"
 

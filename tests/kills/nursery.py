@@ -24,7 +24,12 @@ from typing import Any
 from tests.kills.life import live, rehearse
 
 PARENT_DEATH = 1
-"""prctl(PR_SET_PDEATHSIG): a life ends with its nursery."""
+"""prctl's PR_SET_PDEATHSIG."""
+
+
+def end_with_parent(how: signal.Signals) -> None:
+    """In a process that was just forked: nothing of ours outlives whoever started it."""
+    ctypes.CDLL(None).prctl(PARENT_DEATH, how)
 
 
 def warm() -> None:
@@ -83,7 +88,7 @@ class Nursery:
         self._say(what="born", life=told["life"], pid=pid)
 
     def _be_born(self, told: dict[str, Any]) -> None:
-        ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGKILL)
+        end_with_parent(signal.SIGKILL)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._asked.close()
@@ -180,6 +185,7 @@ def found() -> tuple[socket.socket, int, int]:
     if pid == 0:
         ours.close()
         os.close(hear)
+        end_with_parent(signal.SIGKILL)
         Nursery(theirs, say).run()
         os._exit(0)
     theirs.close()

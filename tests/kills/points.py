@@ -54,11 +54,17 @@ class Plan:
     scene: str
     mills: int
     orders: tuple[Order, ...]
+    tries: int = 1000
+    """Lives that may vanish with one run in hand: each is killed more often than the default allows."""
+    only: str = ""
+    """The mill whose run alone comes by the places."""
+    planted: str = ""
+    """The bug that is in the service, to prove that it would be seen."""
 
 
 def _transaction(name: str, scene: str = "plain", prelude: tuple[str, ...] = ()) -> Iterator[Point]:
     for phase in TRANSACTION:
-        most = 2 if phase == "inside" and name not in ONE_STATEMENT else 1
+        most = 2 if name == "file" or (phase == "inside" and name not in ONE_STATEMENT) else 1
         yield Point(f"{name}.{phase}", scene, prelude, most)
 
 
@@ -166,3 +172,13 @@ def draw(seed: int) -> Plan:
     orders = tuple(Order(p.name, p.place or p.name, rng.randint(1, p.most), p.term) for p in points[:MOST_KILLS])
     mills = rng.choice((1, 1, 1, 3)) if featured.scene == "plain" else 1
     return Plan(seed, featured.scene, mills, orders)
+
+
+def poisoned(tries: int = 3) -> Plan:
+    """One run of three ends whatever life takes it up, with as many tries as a service has by default."""
+    order = Order("intend.mark.after", "intend.mark.after")
+    return Plan(0, "poison", 3, (order,) * (tries + 2), tries=tries, only=mill_name(0, 0))
+
+
+def mill_name(seed: int, number: int) -> str:
+    return f"mill-{seed}-{number}"

@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from tests.kills.judge import judge
 from tests.kills.nursery import Midwife, found
-from tests.kills.points import draw
+from tests.kills.points import Plan
 from tests.kills.trial import Slot, Trial, slot, told
 
 MEMORY = Path("/dev/shm")
@@ -51,12 +52,12 @@ def folder() -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def run_job(seeds: Iterator[int], kills: int, slots: int, tell: Callable[[Result], None]) -> None:
-    """Blocks until so many lives were killed, or there are no more seeds. Before there is any event loop here."""
+def run_job(plans: Iterator[Plan], kills: int, slots: int, tell: Callable[[Result], None]) -> None:
+    """Blocks until so many lives were killed, or there are no more plans. Before there is any event loop here."""
     asked, heard, pid = found()
     try:
         with folder() as home:
-            asyncio.run(_run(Job(home, seeds, kills, tell), slots, Midwife, asked, heard))
+            asyncio.run(_run(Job(home, plans, kills, tell), slots, asked, heard))
     finally:
         asked.close()
         os.kill(pid, signal.SIGTERM)
@@ -64,21 +65,21 @@ def run_job(seeds: Iterator[int], kills: int, slots: int, tell: Callable[[Result
 
 
 class Job:
-    def __init__(self, home: Path, seeds: Iterator[int], kills: int, tell: Callable[[Result], None]) -> None:
-        self.home, self._seeds, self._kills, self._tell = home, seeds, kills, tell
+    def __init__(self, home: Path, plans: Iterator[Plan], kills: int, tell: Callable[[Result], None]) -> None:
+        self.home, self._plans, self._kills, self._tell = home, plans, kills, tell
 
     async def work(self, here: Slot) -> None:
         while self._kills > 0:
-            seed = next(self._seeds, None)
-            if seed is None:
+            plan = next(self._plans, None)
+            if plan is None:
                 return
-            result = await run_trial(seed, here)
+            result = await run_trial(plan, here)
             self._kills -= len(result.kills)
             self._tell(result)
 
 
-async def _run(job: Job, slots: int, midwife: type[Midwife], asked: object, heard: int) -> None:
-    made = midwife(asked, heard)  # type: ignore[arg-type]
+async def _run(job: Job, slots: int, asked: socket.socket, heard: int) -> None:
+    made = Midwife(asked, heard)
     try:
         async with contextlib.AsyncExitStack() as stack:
             places = [await stack.enter_async_context(slot(made, job.home / str(n))) for n in range(slots)]
@@ -89,8 +90,7 @@ async def _run(job: Job, slots: int, midwife: type[Midwife], asked: object, hear
         made.close()
 
 
-async def run_trial(seed: int, here: Slot) -> Result:
-    plan = draw(seed)
+async def run_trial(plan: Plan, here: Slot) -> Result:
     trial = Trial(plan, here)
     try:
         seen = await trial.run()
@@ -100,7 +100,7 @@ async def run_trial(seed: int, here: Slot) -> Result:
     history = told(seen) if broken else ""
     trial.forget()
     points = [order.point for order in plan.orders]
-    return Result(seed, plan.scene, seen.kills, seen.missed, broken, seen.seconds, points, history)
+    return Result(plan.seed, plan.scene, seen.kills, seen.missed, broken, seen.seconds, points, history)
 
 
 def as_line(result: Result) -> bytes:

@@ -1,7 +1,7 @@
 """
 What a life is told: its settings, and two rules of which one frees a mill by itself and the other asks a person first.
 
-In: folders and ports. Out: plain values and files. Each life may be killed, so a run may be in hand of many that vanish.
+In: folders and ports. Out: plain values and files. A run may be in hand of many lives that vanish.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from remediator.model.ledger import SignalName
 from tests.kills.journal import SQLiteJournal
 from tests.kills.nursery import Cradle, Midwife
 from tests.kills.older import lay_down
-from tests.kills.points import Order, Plan
+from tests.kills.points import Order, Plan, mill_name
 from tests.kills.sender import Sender, alert
 from tests.kills.told import settings_of, write_rules
 from tests.kills.world import World
@@ -82,7 +82,7 @@ class Slot:
 
 @contextlib.asynccontextmanager
 async def slot(midwife: Midwife, folder: Path) -> AsyncIterator[Slot]:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True)  # noqa: ASYNC240 - nothing else runs yet
     made = Slot(midwife, folder, ports=(free_port(), free_port()))
     (folder / "token").write_text(made.token)
     write_rules(folder / "rules")
@@ -101,7 +101,7 @@ class Trial:
         self.plan, self._here = plan, here
         self._state = here.folder / f"trial-{plan.seed}"
         self._journal = SQLiteJournal(self._state / "journal.db")
-        self._mills = [f"mill-{plan.seed}-{number}" for number in range(plan.mills)]
+        self._mills = [mill_name(plan.seed, number) for number in range(plan.mills)]
         self.world = World(plan.scene, self._mills, here.kube_port, self._journal.attempts)
         self._began = datetime.now(UTC).isoformat()
         self._cradle: Cradle | None = None
@@ -159,7 +159,10 @@ class Trial:
                 ports=self._here.ports,
                 kube_port=self._here.kube_port,
                 approval=0.5 if self.plan.scene == "expire" else 600,
+                tries=self.plan.tries,
             ),
+            "only": self.plan.only,
+            "planted": self.plan.planted,
             "log_file": str(self._state / "log"),
         }
         self._cradle = await self._here.midwife.bear(told)

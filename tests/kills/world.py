@@ -28,7 +28,7 @@ Attempts = Callable[[], Awaitable[Sequence[Any]]]
 VERB_OF = {"patch statefulsets": "mark", "delete pods": "drop"}
 PROBED_BY = {"statefulsets": "mark", "pods": "drop"}
 FLOWS_AFTER = 0.05
-"""Seconds from the first turn of the wheel until the grain flows."""
+"""Seconds from when somebody first waits for it until the grain flows: until then all speaks for turning again."""
 OUT_OF_ORDER = 0.15
 """Seconds for which the API server is out of order in the scene of trouble."""
 LATE = 2.0
@@ -51,7 +51,7 @@ class World:
         self.turns = dict.fromkeys(mills, 0)
         self.life_rested = False
         """In the scene of sickness the grain stops as soon as it has been seen to flow."""
-        self._turned_at: dict[str, float] = {}
+        self._awaited_at: dict[str, float] = {}
         self._began: float | None = None
         self._arrival = asyncio.Event()
         self._furnish(port)
@@ -71,12 +71,12 @@ class World:
             wheel = self.api.create(_pod(f"wheel-{mill}", {"wheel": mill}, port))
             self.api.update({**wheel, "status": {"podIP": "127.0.0.1"}}, subresource="status")
             if self.scene == "well":
-                self.turns[mill], self._turned_at[mill] = 1, 0.0
+                self.turns[mill], self._awaited_at[mill] = 1, 0.0
 
     def flows(self, mill: str) -> bool:
-        turned = self._turned_at.get(mill)
+        awaited = self._awaited_at.get(mill)
         is_sick = self.scene == "sick" and self.life_rested
-        return turned is not None and time.monotonic() - turned >= FLOWS_AFTER and self.flows_if() and not is_sick
+        return awaited is not None and time.monotonic() - awaited >= FLOWS_AFTER and self.flows_if() and not is_sick
 
     def is_well(self, mill: str) -> bool:
         return not self.what_ails(mill)
@@ -167,6 +167,8 @@ class World:
             return await self._turn(mill, body)
         self.note("asked", mill=mill, about=what)
         self.at("probe.turn.sent" if what == "probe" else f"{what}.sent")
+        if what == "rest" and self.turns[mill]:
+            self._awaited_at.setdefault(mill, time.monotonic())
         state = {"turns": self.turns[mill], "flows": self.flows(mill)}
         if what == "rest" and state["flows"]:
             self.life_rested = True
@@ -176,7 +178,6 @@ class World:
         entry = await self._arrives("turn", mill, body)
         self.at("turn.sent")
         self.turns[mill] += 1
-        self._turned_at.setdefault(mill, time.monotonic())
         self.note("applied", write=entry["n"], verb="turn", mill=mill, code=200, changed=True)
         self.at("turn.applied")
         return _answered(200, {"turns": self.turns[mill]})
