@@ -16,13 +16,14 @@ from remediator import guards, systems
 from remediator.app.bounds import bounds_of, kube_access
 from remediator.app.braking import brakes_of
 from remediator.app.hearing import Ear, log_api
-from remediator.app.history import fall_back, keep_witness, warn
+from remediator.app.history import fall_back, warn
 from remediator.app.housekeeping import keep_house
 from remediator.app.journal import Bell, Journal, journal_told, open_journal
 from remediator.app.ruleset import Rules
 from remediator.app.standing import Standing
 from remediator.app.state import Service, live_state
 from remediator.app.trail import TrailKeeper
+from remediator.app.witnesses import cluster_witness_of, hear, keep_witnesses
 from remediator.clocks import SystemClock, new_id
 from remediator.endpoints.http import HttpEndpoints
 from remediator.kube.client import KubeClient
@@ -204,39 +205,45 @@ class WakingFiling:
 
 @asynccontextmanager
 async def _running(engine: Engine, worker: Worker, recorder: EventRecorder) -> AsyncIterator[None]:
-    """The tasks of the service. One that dies ends the service, loudly; on leaving they end in order."""
+    """On leaving the tasks end in order: no new step, then what is told of the last one, then its telling."""
     running, store, clock = engine.running, engine.store, engine.clock
+    custody = running.store.custody
+    cluster = cluster_witness_of(running.settings, engine.kube)
+    if custody is not None and cluster is not None:
+        await hear(custody, cluster)
     keeper = TrailKeeper(store, lambda: running.rules.loaded, clock, running.metrics.audit_head.set)
     await keeper.note_rules()  # before anything is decided by them
     await keeper.tell_head()
-    posting = asyncio.create_task(recorder.run(), name="events")
-    working = asyncio.create_task(worker.run(), name="worker")
-    keeping = asyncio.create_task(keep_house(running.settings, store, running.store.check, clock), name="housekeeping")
-    witnessing = asyncio.create_task(keep_witness(running.store, clock), name="witness")
-    auditing = asyncio.create_task(keeper.run(running.reloaded), name="audit trail")
-    acting = (working, keeping, witnessing, auditing)
-    watching = asyncio.create_task(fall_back(running.store, acting), name="watch on the journal")
-    for task in (posting, *acting, watching):
-        task.add_done_callback(running.task_ended)
-    try:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(_task(running, recorder.run(), "events"))
+        stack.push_async_callback(recorder.drain, EVENTS_DRAIN_SECONDS)
+        stack.push_async_callback(_tell_last_head, running, keeper)
+        house = keep_house(running.settings, store, running.store.check, clock)
+        work = [
+            await stack.enter_async_context(_task(running, worker.run(), "worker")),
+            await stack.enter_async_context(_task(running, house, "housekeeping")),
+            await stack.enter_async_context(_task(running, keeper.run(running.reloaded), "audit trail")),
+        ]
+        if custody is not None:
+            telling = _task(running, keep_witnesses(custody, cluster, clock), "witnesses")
+            work.append(await stack.enter_async_context(telling))
+            watch = _task(running, fall_back(running.store, custody, work), "watch on the journal")
+            await stack.enter_async_context(watch)
         yield
-    finally:
-        for task in (watching, *acting):
-            task.cancel()
-        await asyncio.wait({watching, *acting})
-        if running.store.damage is None:
-            await keeper.tell_head(always=True)
-        await recorder.drain(EVENTS_DRAIN_SECONDS)
-        posting.cancel()
-        await asyncio.wait({posting})
+
+
+async def _tell_last_head(running: Service, keeper: TrailKeeper) -> None:
+    if running.store.damage is None:
+        await keeper.tell_head(always=True)
 
 
 @asynccontextmanager
-async def _task(running: Service, work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
+async def _task(running: Service, work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[asyncio.Task[None]]:
+    """A task of the service while the caller stays. One that ends by itself ends the service, loudly."""
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(running.task_ended)
     try:
-        yield
+        yield task
     finally:
         task.cancel()
         await asyncio.wait({task})
