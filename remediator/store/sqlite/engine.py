@@ -34,17 +34,23 @@ from remediator.model.seams import Clock
 from remediator.model.verdicts import Verdict
 from remediator.store import rulings
 from remediator.store.sqlite import claiming, filing, forgetting, journal, reading, trail
+from remediator.store.sqlite.groups import Groups, unavailable
+from remediator.store.sqlite.hands import Reading, Writing
 from remediator.store.sqlite.opening import OpenJournal, open_journal
 from remediator.store.sqlite.readers import Readers
-from remediator.store.sqlite.writer import QUEUE_LIMIT, Told, Writer, unavailable
+from remediator.store.sqlite.writer import QUEUE_LIMIT, Told, Writer
 
 
 class SQLiteStore:
-    """The run journal of one process. Made by `open`."""
+    """
+    The run journal of one process. Made by `open`, with a thread that writes and others that read.
+
+    Where nothing may run in a thread it is made of other hands.
+    """
 
     lease: timedelta | None = None
 
-    def __init__(self, clock: Clock, opened: OpenJournal, readers: Readers, writer: Writer) -> None:
+    def __init__(self, clock: Clock, opened: OpenJournal, readers: Reading, writer: Writing) -> None:
         self._clock = clock
         self._opened = opened
         self._readers = readers
@@ -68,7 +74,7 @@ class SQLiteStore:
         Raises StoreUnavailable where another process has it, it is damaged, or a newer version wrote it.
         """
         opened, readers = await asyncio.to_thread(_open, path)
-        writer = Writer(opened.db, path, queue_limit, clock=clock, told_commit=told_commit)
+        writer = Writer(Groups(opened.db, path), path, queue_limit, clock=clock, told_commit=told_commit)
         return cls(clock, opened, readers, writer)
 
     async def file(self, delivery: Delivery) -> Sequence[Filed]:

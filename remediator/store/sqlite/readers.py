@@ -16,8 +16,8 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from remediator.model.errors import StoreUnavailable
+from remediator.store.sqlite.groups import unavailable
 from remediator.store.sqlite.opening import read_connection
-from remediator.store.sqlite.writer import unavailable
 
 T = TypeVar("T")
 READERS = 2
