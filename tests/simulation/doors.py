@@ -45,6 +45,7 @@ class SimTransport:
         self._world, self._replica, self._life = world, replica, life
 
     async def exchange(self, call: Call, *, seconds: float) -> Answer:
+        ends = self._world.loop.time() + seconds
         await self._world.hop(self._life)
         if self._world.troubles.is_cut(self._replica.name):
             await self._world.clock.sleep(min(seconds, CONNECT_SECONDS))
@@ -53,7 +54,7 @@ class SimTransport:
         if call.method == "GET":
             return await self._read(call, seconds)
         about, apply = kube_write(call), partial(self._apply, call)
-        answered = await send(self._world, self._life, about, apply, seconds, partial(self._check, call))
+        answered = await send(self._world, self._life, about, apply, ends, partial(self._check, call))
         if isinstance(answered, NoAnswer):
             raise answered
         return Answer(*answered)
@@ -113,6 +114,7 @@ class SimCaller:
         self, door: Door, call: ReadCall | WriteCall, *, writes: bool, seconds: float = ENDPOINT_SECONDS
     ) -> Reply:
         url_of(door, call.path, allow_loopback=False)
+        ends = self._world.loop.time() + seconds
         await self._world.hop(self._life)
         body = json.dumps(call.body or {}).encode()
         ask = partial(self._ask, door, call, body)
@@ -121,7 +123,7 @@ class SimCaller:
             if call.path == MEMBERS:
                 self._world.history.note("read", life=self._life.number, path=call.path, uid="", version="")
             return answer
-        answered = await send(self._world, self._life, etcd_write(door, call), ask, seconds, MAY_LEAVE.get())
+        answered = await send(self._world, self._life, etcd_write(door, call), ask, ends, MAY_LEAVE.get())
         if isinstance(answered, NoAnswer):
             raise AnswerLost(f"{call.path}: {answered}") if answered.sent else Temporary(f"{call.path}: {answered}")
         return _reply(answered[0], answered[1])
@@ -190,7 +192,7 @@ Apply = Callable[[], Awaitable[tuple[int, bytes, dict[str, str]]]]
 
 
 async def send(
-    world: World, life: Life, about: dict[str, Any], apply: Apply, seconds: float, may_leave: Callable[[], None]
+    world: World, life: Life, about: dict[str, Any], apply: Apply, ends: float, may_leave: Callable[[], None]
 ) -> Any:
     """One write: the moment it leaves, what becomes of it over there, and what comes back."""
     number = world.count("write")
@@ -201,13 +203,12 @@ async def send(
     if spoilt == "crash-before-send":
         world.crash(spoilt, life)
         await life.go_on()
-    ends = round(world.loop.time() + seconds, 6)
-    sent = world.history.note("sent", number=number, life=life.number, ends=ends, **about)
+    sent = world.history.note("sent", number=number, life=life.number, ends=round(ends, 6), **about)
     over_there = world.loop.in_world(_handle(world, life, sent, spoilt, apply), f"write {number}")
     if spoilt == "crash-in-flight":
         world.crash(spoilt, life)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout_at(ends):
             answered = await asyncio.shield(over_there)
     except TimeoutError:
         return NoAnswer("no whole answer in time", sent=True)

@@ -195,7 +195,7 @@ class People:
         self._hold(kind, on=True)
         self._world.history.note("switch", name="freeze", on=True)
         if fault.lasting:
-            self._after(fault.lasting, lambda: self._spawn(self._unfreeze(kind), "later: unfreeze"))
+            self._after(fault.lasting, lambda: self.spawn(self._unfreeze(kind), "later: unfreeze"))
 
     async def _unfreeze(self, kind: str) -> None:
         await self._world.throw("freeze", on=False, first=lambda: self._hold(kind, on=False))
