@@ -13,6 +13,8 @@ from tests.simulation.facts import Entry, Facts, Found, attempt_of, is_named, wr
 PLURALS = {"Pod": "pods", "PersistentVolumeClaim": "persistentvolumeclaims", "PersistentVolume": "persistentvolumes"}
 MEMBERS = "/v3/cluster/member/list"
 STEADY_SECONDS = 30.0
+FRESH_SECONDS = 7.0
+"""As long as the evidence that a write rests on may be old."""
 
 
 def looked_up(facts: Facts) -> Found:
@@ -54,7 +56,7 @@ def _is_about(read: Entry, intent: Entry) -> bool:
 
 
 def unknown_is_no(facts: Facts) -> Found:
-    """After a read that failed nothing is sent before the same was read well."""
+    """What could not be read just now is read well before anything is sent, or nothing is sent."""
     if len(facts.of["admitted"]) != 1:
         return  # whose read it was cannot be seen from outside
     unread: dict[int, dict[str, float]] = defaultdict(dict)
@@ -65,7 +67,8 @@ def unknown_is_no(facts: Facts) -> Found:
             unread[entry["life"]].pop(entry["path"], None)
         elif entry["what"] == "sent":
             for path, at in unread[entry["life"]].items():
-                yield "unknown", f"{write_told(entry)} left, and {path} could not be read at {at:.3f} nor since"
+                if entry["t"] - at < FRESH_SECONDS:
+                    yield "unknown", f"{write_told(entry)} left, and {path} could not be read at {at:.3f} nor since"
 
 
 def contained(facts: Facts) -> Found:

@@ -55,21 +55,27 @@ class Tenures:
             case "claim":
                 self._claimed(entry)
             case "renew":
-                for run in entry["runs"]:
-                    if (held := self.latest(run, entry["life"])) is not None:
-                        held.until = max(held.until, entry["until"])
+                self._renewed(entry)
             case "release":
                 self._give_back(entry)
             case "run" if entry["state"] in FINAL | WAITING:
                 self._give_back(entry)
             case "crash":
-                for tenure in self.all:
-                    if tenure.life == entry["life"] and tenure.until == inf:
-                        tenure.until = entry["t"]
+                self._gone(entry["life"], entry["t"])
             case "sent":
                 run = (facts.wrote[entry["n"]] or {}).get("run", "")
                 held = self.latest(run, entry["life"]) if run else None
                 self.at_write[entry["n"]] = (held.until if held else -inf, entry)
+
+    def _renewed(self, entry: Entry) -> None:
+        for run in entry["runs"]:
+            if (held := self.latest(run, entry["life"])) is not None:
+                held.until = max(held.until, entry["until"])
+
+    def _gone(self, life: int, at: float) -> None:
+        for tenure in self.all:
+            if tenure.life == life and tenure.until == inf:
+                tenure.until = at
 
     def _claimed(self, entry: Entry) -> None:
         for run in entry["runs"]:

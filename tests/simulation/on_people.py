@@ -41,10 +41,12 @@ def _is_timely(facts: Facts, run: str, digest: str, yes: list[Entry]) -> bool:
 
 
 def _no_before(facts: Facts, taken: Entry) -> Entry | None:
-    asked = [e for e in facts.of["run"] if e["run"] == taken["run"] and e["n"] < taken["n"] and e.get("plan")]
-    digest = asked[-1]["plan"] if asked else ""
-    # What was told while the answer was being read is not seen any more: nothing has been written by then either.
-    told = [e for e in facts.of["signal"] if e["run"] == taken["run"] and e["t"] < taken["t"] - QUIET_SECONDS]
+    """A no to the plan that was there when the run was taken up; what is told while it is read is too late."""
+    run = taken["run"]
+    asked = [e for e in facts.of["run"] if e["run"] == run and e["n"] < taken["n"] and e.get("plan")]
+    claims = [e["n"] for e in facts.of["claim"] if run in e["runs"] and e["n"] < taken["n"]]
+    digest, since = (asked[-1]["plan"] if asked else ""), (claims[-1] if claims else -1)
+    told = (e for e in facts.of["signal"] if e["run"] == run and e["n"] < since)
     return next((e for e in told if e["name"] == "deny" and e["digest"] == digest), None)
 
 

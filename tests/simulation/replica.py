@@ -178,7 +178,9 @@ class Replica:
         """A task of this process."""
         token = LIFE.set(self.life)
         try:
-            return self._world.loop.create_task(work, name=name)
+            task = self._world.loop.create_task(work, name=name)
+            task.add_done_callback(_heard)
+            return task
         finally:
             LIFE.reset(token)
 
@@ -204,3 +206,9 @@ class Replica:
         assert self.worker is not None
         await self.journal.signal(signal)
         self.worker.wake()
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Whoever asked may have gone away meanwhile; what the task met is no news to anybody else."""
+    if not task.cancelled():
+        task.exception()

@@ -14,7 +14,8 @@ from typing import Any
 from tests.simulation.checker import Violation, check
 from tests.simulation.faults import Scene, draw
 from tests.simulation.loop import Stuck, VirtualLoop, run_in
-from tests.simulation.planted import PLANTED, Planted
+from tests.simulation.planted import PLANTED
+from tests.simulation.planting import Planted
 from tests.simulation.service import Seams
 from tests.simulation.world import World
 
@@ -57,7 +58,7 @@ def find_planted(name: str, seeds: int = MOST_SEEDS) -> tuple[str, int | None, s
     """The planted bug's name, the first seed that finds it (None: none does), and what was seen."""
     bug: Planted = next(p for p in PLANTED if p.name == name)
     for seed in range(seeds):
-        result = run_scene(draw(seed, bug.always, bug.cluster), bug.seams)
+        result = run_scene(bug.scene(seed), bug.seams)
         seen = [v for v in result.violations if v.promise in bug.finds]
         if seen:
             return name, seed, str(seen[0])
