@@ -215,7 +215,7 @@ async def _no_objection(*_: Any) -> str:
     return ""
 
 
-def _verbs(known: Any, change: Callable[[str, Any], Any]) -> Any:
+def verbs_with(known: Any, change: Callable[[str, Any], Any]) -> Any:
     return {
         name: replace(system, verbs={v: change(v, verb) for v, verb in system.verbs.items()})
         for name, system in known.items()
@@ -223,7 +223,7 @@ def _verbs(known: Any, change: Callable[[str, Any], Any]) -> Any:
 
 
 def never_done(known: Any) -> Any:
-    return _verbs(known, lambda name, verb: NeverDone(verb))
+    return verbs_with(known, lambda name, verb: NeverDone(verb))
 
 
 def _careless(name: str, verb: Any) -> Any:
@@ -232,12 +232,12 @@ def _careless(name: str, verb: Any) -> Any:
 
 def keeps_nothing(known: Any) -> Any:
     """The volume is not retained, and the claim's deletion does not look."""
-    return _verbs(known, lambda n, v: TakenForDone(v) if n == "kubernetes.retain_volume" else _careless(n, v))
+    return verbs_with(known, lambda n, v: TakenForDone(v) if n == "kubernetes.retain_volume" else _careless(n, v))
 
 
 def wrong_member(known: Any) -> Any:
     """The plan names a healthy member's pod, and the verb does not look."""
-    known = _verbs(known, _careless)
+    known = verbs_with(known, _careless)
     etcd = known["etcd"]
     remedies = {name: replace(r, plan=partial(_wrong_plan, r.plan)) for name, r in etcd.remedies.items()}
     return {**known, "etcd": replace(etcd, remedies=remedies)}

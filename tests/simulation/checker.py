@@ -11,8 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tests.simulation.facts import Entry, Facts
+from tests.simulation.on_audit import ON_AUDIT
+from tests.simulation.on_knowledge import ON_KNOWLEDGE
+from tests.simulation.on_leases import ON_LEASES
+from tests.simulation.on_people import ON_PEOPLE
 from tests.simulation.on_runs import ON_RUNS, cured
 from tests.simulation.on_writes import ON_WRITES
+
+RULES = (*ON_WRITES, *ON_KNOWLEDGE, *ON_LEASES, *ON_PEOPLE, *ON_RUNS, *ON_AUDIT)
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Violation:
 def check(history: Sequence[Entry], *, calm: bool = False) -> list[Violation]:
     """Every broken promise. `calm`: nothing went wrong but what the alert is about, so it must have been cured."""
     facts = Facts(history)
-    found = [Violation(promise, seen) for rule in (*ON_WRITES, *ON_RUNS) for promise, seen in rule(facts)]
+    found = [Violation(promise, seen) for rule in RULES for promise, seen in rule(facts)]
     if calm:
         found += [Violation(promise, seen) for promise, seen in cured(facts)]
     return found

@@ -18,6 +18,7 @@ Found = Iterator[tuple[str, str]]
 SCOPE = "milvus"
 QUIET_SECONDS = 2.0
 """Within which the last write after a stop must have left: as long as a permit lasts."""
+WAITING = frozenset({"held", "awaiting_approval"})
 FINAL = frozenset({"succeeded", "refused", "cancelled", "escalated"})
 
 
@@ -29,6 +30,8 @@ class Facts:
         self.of: dict[str, list[Entry]] = defaultdict(list)
         for entry in history:
             self.of[entry["what"]].append(entry)
+        self.scene: Entry = self.of["scene"][0]
+        self.scope = SCOPE
         self.end: Entry = self.of["end"][-1]
         self.handled = {entry["sent"]: entry for entry in self.of["handled"]}
         self.outcomes = {attempt_of(entry): entry for entry in self.of["outcome"]}
@@ -36,9 +39,12 @@ class Facts:
         self.wrote: dict[int, Entry | None] = {w["n"]: self._intent_of(w) for w in self.of["sent"]}
 
     def _intent_of(self, write: Entry) -> Entry | None:
-        """The latest intent, committed before the write left, of a step that may touch its object."""
-        before = [e for e in self.of["intent"] if e["n"] < write["n"] and any(is_named(t, write) for t in e["touches"])]
-        return before[-1] if before else None
+        """The latest intent, committed before the write left and by its own process, of a step that may touch it."""
+        for intent in reversed(self.of["intent"]):
+            is_before = intent["n"] < write["n"] and intent["life"] == write["life"]
+            if is_before and any(is_named(touched, write) for touched in intent["touches"]):
+                return intent
+        return None
 
     def until(self, name: str, on: bool) -> Iterator[tuple[float, float]]:
         """The spans of time in which the switch stood at `on`."""

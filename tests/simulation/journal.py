@@ -15,13 +15,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from remediator.model.calls import BackupRecord
-from remediator.model.runs import Run, StepRecord
+from remediator.model.errors import StoreUnavailable
+from remediator.model.runs import WAITING, Run, StepRecord
 from remediator.model.verdicts import Allow
-from remediator.store.memory import MemoryStore
 from tests.simulation.loop import Life
 
 if TYPE_CHECKING:
+    from tests.simulation.replica import Replica
     from tests.simulation.world import World
+
+STORE_TIMEOUT = 1.0
+"""Seconds after which a store that does not answer is given up."""
 
 
 class History:
@@ -68,41 +72,106 @@ class SimBackups:
 
 
 class Journal:
-    """The store of one process: counts its transactions, ends the process at the one the scene names, notes commits."""
+    """
+    The store of one process: counts its transactions, spoils those that the scene names, and notes what was committed.
+
+    Whatever is asked of it may find that the store is away; what was committed may be told as if it were not.
+    """
 
     WRITES = frozenset({"file", "save", "start", "intend", "settle", "signal", "throw"})
 
-    def __init__(self, world: World, life: Life, store: MemoryStore) -> None:
-        self._world, self._life, self._store = world, life, store
+    def __init__(self, world: World, replica: Replica, life: Life, store: Any) -> None:
+        self._world, self._replica, self._life, self._store = world, replica, life, store
         self.lease = store.lease
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
         return partial(self._commit, name, method) if name in self.WRITES else partial(self._ask, method)
 
-    async def _ask(self, method: Any, *args: Any, **words: Any) -> Any:
+    def _note(self, what: str, **told: Any) -> None:
+        self._world.history.note(what, life=self._life.number, **told)
+
+    async def _reach(self) -> None:
+        """The way to the store, which may be cut."""
         await self._life.go_on()
+        if self._world.troubles.is_away(self._replica.name):
+            await self._world.clock.sleep(STORE_TIMEOUT)
+            await self._life.go_on()
+            raise StoreUnavailable("the store does not answer")
+
+    async def _ask(self, method: Any, *args: Any, **words: Any) -> Any:
+        await self._reach()
         return await method(*args, **words)
 
     async def _commit(self, name: str, method: Any, *args: Any, **words: Any) -> Any:
         world = self._world
         await world.hop(self._life)
-        number = world.count_transaction()
+        await self._reach()
+        number = world.count("commit")
         spoilt = world.troubles.of_transaction(number)
         if spoilt == "crash-before-commit":
-            world.crash(spoilt)
+            world.crash(spoilt, self._life)
             await self._life.go_on()
         answer = await method(*args, **words)
         getattr(self, f"_note_{name}")(answer, *args, **words)
         if spoilt == "crash-after-commit":
-            world.crash(spoilt)
+            world.crash(spoilt, self._life)
         await world.moment("commit", number)
         await self._life.go_on()
+        if spoilt == "commit-lost":
+            raise StoreUnavailable("the answer to a commit was lost")
         return answer
+
+    # --- who has which run ---
+
+    async def claim(self, limit: int) -> Any:
+        await self._reach()
+        if self.lease:
+            await self._world.hop(self._life)
+        claimed = await self._store.claim(limit)
+        if not claimed:
+            return claimed
+        runs = [entry.run.id for entry in claimed]
+        self._note("claim", runs=runs, versions=[c.run.version for c in claimed], until=self._until())
+        await self._spoil("claim", self._world.count("claim"))
+        return claimed
+
+    async def renew(self) -> Any:
+        await self._reach()
+        if self.lease is None:
+            return await self._store.renew()
+        await self._world.hop(self._life)
+        renewed = await self._store.renew()
+        self._note("renew", runs=sorted(renewed.held), until=self._until())
+        await self._spoil("renew", self._world.count("renewal"))
+        return renewed
+
+    async def release(self, run_id: str) -> None:
+        """A journal of one process keeps its claims in memory: giving one back needs no store that answers."""
+        is_away = self._world.troubles.is_away(self._replica.name)
+        if is_away and self.lease is None:
+            await self._store.release(run_id)
+            self._note("release", run=run_id)
+        await self._reach()
+        await self._store.release(run_id)
+        self._note("release", run=run_id)
+
+    def _until(self) -> float | None:
+        """By the store's clock, which is the true one where there are leases."""
+        return round(self._world.loop.time() + self.lease.total_seconds(), 6) if self.lease else None
+
+    async def _spoil(self, moment: str, number: int) -> None:
+        spoilt = self._world.troubles.of_claim(moment, number)
+        if spoilt in ("crash-after-claim", "crash-after-renew"):
+            self._world.crash(spoilt, self._life)
+        await self._life.go_on()
+        if spoilt is not None:
+            raise StoreUnavailable(f"the answer to a {moment} was lost")
 
     # --- what each commit meant, in plain values ---
 
     def _note_file(self, filed: Any, delivery: Any) -> None:
+        self._note("filed")
         made = {c.run_id: c for c in delivery.candidates}
         for entry in filed:
             alert = made[entry.run_id].alert if entry.run_id in made else None
@@ -110,19 +179,25 @@ class Journal:
                 told = {"labels": dict(alert.labels), "starts_at": alert.starts_at}
                 self._world.history.note("admitted", run=entry.run_id, rule=entry.rule, **told)
 
-    def _note_save(self, run: Run, *_: Any, **__: Any) -> None:
+    def _note_save(self, saved: Run, run: Run, trace: Any = None) -> None:
         target = str(run.target) if run.target else ""
         told = {"state": str(run.state), "reason": str(run.reason or ""), "detail": run.detail}
-        self._world.history.note("run", run=run.id, target=target, touched=run.touched, truth=self._truth(run), **told)
-
-    def _truth(self, run: Run) -> Any:
-        return self._world.true.now() if run.state.is_final else None
+        told |= {"before": trace.before, "event": trace.event} if trace else {}
+        if run.state in WAITING:
+            told["plan"] = run.plan.digest if run.plan else ""
+        truth = self._world.true.now() if run.state.is_final else None
+        self._note("run", run=run.id, target=target, touched=saved.touched, truth=truth, **told)
 
     def _note_start(self, verdict: Any, request: Any, _: Any) -> None:
-        run = request.run
-        if isinstance(verdict, Allow) and run.id not in self._world.started:
+        run, is_allowed = request.run, isinstance(verdict, Allow)
+        if is_allowed and run.id in self._world.started:
+            return
+        self._note("judged", run=run.id, allowed=is_allowed)
+        if is_allowed:
             self._world.started.add(run.id)
-            self._world.history.note("start", run=run.id, rule=run.rule, target=str(run.target))
+            plan = run.plan.as_json() if run.plan and self._world.scene.asks else None
+            told = {"rule": run.rule, "target": str(run.target), "digest": run.plan.digest if run.plan else ""}
+            self._note("start", run=run.id, plan=plan, at=self._world.store_time(self._replica), **told)
 
     def _note_intend(self, run: Run, _: Run, record: StepRecord) -> None:
         step = run.plan.steps[record.seq] if run.plan else None
@@ -132,20 +207,22 @@ class Journal:
             "effect": str(record.effect),
             "touches": touches,
             "args": dict(step.args) if step else {},
+            "changes": [change.path for change in step.changes] if step else [],
+            "digest": run.plan.digest if run.plan else "",
         }
-        self._world.history.note(
-            "intent", life=self._life.number, run=run.id, seq=record.seq, attempt=record.attempt, **told
-        )
+        self._note("intent", run=run.id, seq=record.seq, attempt=record.attempt, **told)
 
-    def _note_settle(self, run: Run, _: Run, record: StepRecord, **words: Any) -> None:
+    def _note_settle(self, after: Run, run: Run, record: StepRecord, **words: Any) -> None:
         told = {"state": str(words["state"]), "by_probe": words["by_probe"], "detail": words["detail"]}
-        self._world.history.note("outcome", run=run.id, seq=record.seq, attempt=record.attempt, **told)
+        told |= {"effect": str(record.effect), "again": after.version == run.version}
+        self._note("outcome", run=run.id, seq=record.seq, attempt=record.attempt, **told)
 
-    def _note_signal(self, told: Any, _: Any) -> None:
-        self._world.history.note("signal", run=told.run_id, name=str(told.name), by=told.by)
+    def _note_signal(self, told: Any, signal: Any) -> None:
+        again = told is not signal
+        self._note("signal", run=signal.run_id, name=str(signal.name), by=signal.by, digest=signal.digest, again=again)
 
     def _note_throw(self, _: None, switch: Any) -> None:
-        self._world.history.note("switch", name=switch.name, on=switch.on)
+        self._note("switch", name=switch.name, on=switch.on, stored=True)
 
 
 def _named(ref: Any) -> dict[str, str]:

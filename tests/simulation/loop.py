@@ -30,8 +30,8 @@ class Stuck(BaseException):
 class Life:
     """One process of the service: the tasks it started, and whether it still lives."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, number: int, machine: str = "") -> None:
+        self.number, self.machine = number, machine
         self.is_over = False
         self.tasks: list[asyncio.Task[Any]] = []
 
@@ -91,6 +91,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timers = 0
         self.tasks: list[asyncio.Task[Any]] = []
         """Every task there was."""
+        self._halted: dict[Life, list[Due]] = {}
         self._deal = random.Random(f"order {seed}")
         self.world_context = contextvars.copy_context()
         """In which the world's own tasks run, whoever caused them."""
@@ -139,6 +140,24 @@ class VirtualLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._scheduled, (self._now + max(0.0, seconds), self._timers, alarm))
         return alarm
 
+    # --- a process that is stopped, as by SIGSTOP --------------------------------------------------------------
+
+    def halt(self, life: Life) -> None:
+        """Nothing of this process runs until `wake`; time, and what it has sent, go on without it."""
+        self._halted.setdefault(life, [])
+
+    def wake(self, life: Life) -> None:
+        """All that would have run meanwhile runs now."""
+        self._ready += self._halted.pop(life, ())
+
+    def _not_halted(self, dealt: list[Due]) -> list[Due]:
+        going_on = []
+        for due in dealt:
+            life = due._context.get(LIFE)
+            held = self._halted.get(life) if life is not None else None
+            (going_on if held is None else held).append(due)
+        return going_on
+
     # --- one turn ----------------------------------------------------------------------------------------------
 
     def _run_once(self) -> None:
@@ -156,6 +175,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         dealt, self._ready = self._ready, []
         if len(dealt) > 1:
             self._deal.shuffle(dealt)
+        if self._halted:
+            dealt = self._not_halted(dealt)
         for due in dealt:
             due.happen()
 
@@ -174,13 +195,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 class VirtualClock:
-    """The loop's time as the service and the practice cluster ask for it."""
+    """The loop's time as the service and the practice cluster ask for it. Each machine has its own."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
+        self.ahead = 0.0
+        """Seconds by which its wall clock is ahead of the true time."""
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self._loop.time())
+        return EPOCH + timedelta(seconds=self._loop.time() + self.ahead)
 
     def monotonic(self) -> float:
         return BOOTED + self._loop.time()

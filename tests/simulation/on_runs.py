@@ -24,6 +24,7 @@ from tests.simulation.facts import (
 
 PER_TARGET, PER_TARGET_SECONDS = 1, 6 * 3600.0
 PER_RULE, PER_RULE_SECONDS = 3, 3600.0
+PER_NAMESPACE, PER_SERVICE, AN_HOUR = 5, 10, 3600.0
 LOOK_SECONDS = 11.0
 """Between the last look at the members and the end of a verified run."""
 UNKNOWN = ("outcome_unknown", "cannot tell")
@@ -73,11 +74,19 @@ def one_at_a_time(facts: Facts) -> Found:
 
 
 def limits(facts: Facts) -> Found:
-    for kind, count, seconds in (("target", PER_TARGET, PER_TARGET_SECONDS), ("rule", PER_RULE, PER_RULE_SECONDS)):
+    """By the store's clock, whose windows these are; one that is set back refills nothing."""
+    scopes = (
+        ("target", PER_TARGET, PER_TARGET_SECONDS),
+        ("rule", PER_RULE, PER_RULE_SECONDS),
+        ("namespace", PER_NAMESPACE, AN_HOUR),
+        ("service", PER_SERVICE, AN_HOUR),
+    )
+    for kind, count, seconds in scopes:
         starts: dict[str, list[float]] = defaultdict(list)
         for entry in facts.of["start"]:
-            earlier = [t for t in starts[entry[kind]] if entry["t"] - t < seconds]
-            starts[entry[kind]].append(entry["t"])
+            key = entry.get(kind, SCOPE)
+            earlier = [at for at in starts[key] if entry["at"] - at < seconds]
+            starts[key].append(entry["at"])
             if len(earlier) >= count:
                 yield "limits", f"{entry['run']} starts as number {len(earlier) + 1} of its {kind} within {seconds:g} s"
 

@@ -127,11 +127,26 @@ def harmless(facts: Facts) -> Found:
         if pod.get("votes"):
             yield "healthy-member", f"{write_told(write)} deletes of a member that votes"
         if write["kind"] == "PersistentVolumeClaim":
-            if before["volumes"].get(write["uid"], "Retain") != "Retain":
+            if before["volumes"].get(write["uid"], "Retain") != "Retain" and not _changed_since_read(facts, write):
                 yield "data-kept", f"{write_told(write)}: the volume behind it is not retained"
             run = (facts.wrote[write["n"]] or {}).get("run")
             if not any(b["run"] == run and b["n"] < write["n"] and b["size"] for b in facts.of["backup"]):
                 yield "data-kept", f"{write_told(write)}: the run has no backup"
+
+
+def _changed_since_read(facts: Facts, write: Entry) -> bool:
+    """
+    Somebody changed the volume between its last read and this write, which no API can rule out.
+
+    A precondition covers the object that is written, and that is the claim. What may be held against the service is
+    to write without having read that the volume is kept.
+    """
+    for reverted in facts.of["reverted"]:
+        reads = [r for r in facts.of["read"] if r["n"] < write["n"] and r["path"].endswith(f"/{reverted['name']}")]
+        last = reads[-1] if reads else None
+        if last and last["n"] < reverted["n"] and write["t"] - last["t"] < FRESH_SECONDS:
+            return True
+    return False
 
 
 # --- when nobody may write ---------------------------------------------------------------------------------

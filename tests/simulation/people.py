@@ -19,10 +19,14 @@ from remediator.practice.refusals import ApiError
 from remediator.practice.scenario_actions import act
 from remediator.practice.scenarios import PREFIX, STEADY_SECONDS
 from tests.simulation.faults import Fault
+from tests.simulation.hazards import NAMES as HAZARDS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+CANARY = "canary-4f1d9c"
+"""A secret that somebody left in annotations; nothing of it may ever be seen."""
+SECRET = "example.com/token"
 PAUSE = "remediator.dev/pause"
 LONGEST = 2400.0
 """Seconds within which every run must have ended."""
@@ -45,6 +49,8 @@ class People:
         await cluster.apply(manifests(setup, by_address=False))
         await act(cluster, setup.namespace, {"action": "await-ready", "name": setup.name})
         await etcd_client.put_keys(cluster, setup.namespace, setup.pods[-1], setup.keys, PREFIX)
+        for resource, name in ((STATEFUL_SET, setup.name), (NAMESPACE, setup.namespace)):
+            self._annotate(resource, name, SECRET, CANARY)
         await world.clock.sleep(STEADY_SECONDS)
         for number in world.scene.removed:
             await self._remove(number)
@@ -72,7 +78,7 @@ class People:
         return {
             "status": status,
             "labels": labels,
-            "annotations": {},
+            "annotations": {"token": CANARY},
             "startsAt": starts_at or self._began,
             "endsAt": now if status == "resolved" else "0001-01-01T00:00:00Z",
             "generatorURL": "",
@@ -86,9 +92,11 @@ class People:
         first = world.scene.removed[0]
         if world.scene.resolved_first:
             await world.deliver([self._alert("resolved", pod=first)])
-        self._spawn(self._copies(self._alert("firing", pod=first)), "alert")
+        self.spawn(self._copies(self._alert("firing", pod=first)), "alert")
+        if world.scene.asks:
+            self.spawn(world.approvers.watch(), "later: approvers")
         for fault in timed:
-            self._spawn(self._later(fault), str(fault))
+            self.spawn(self._later(fault), str(fault))
         await self._until_over()
         if world.scene.relapses:
             await self._relapse()
@@ -116,15 +124,15 @@ class People:
     async def _until_over(self) -> None:
         """Until every run has ended and nothing is still to come, or far too much time has passed."""
         world = self._world
-        deadline = world.clock.monotonic() + LONGEST
+        deadline = world.clock.monotonic() + LONGEST + world.scene.skew
         await world.clock.sleep(2.0)
         while world.clock.monotonic() < deadline:
             busy = [story for story in self._stories if not story.done() and not story.get_name().startswith("later")]
-            if not world.live_runs() and not busy:
+            if not world.keeping.live() and not busy:
                 return
             await world.clock.sleep(2.0)
 
-    def _spawn(self, work: Any, name: str) -> None:
+    def spawn(self, work: Any, name: str) -> None:
         self._stories.append(self._world.loop.in_world(work, name))
 
     async def _later(self, fault: Fault) -> None:
@@ -138,8 +146,11 @@ class People:
         world = self._world
         world.history.note("fault", name=fault.name, lasting=fault.lasting)
         name, _, kind = fault.name.partition("-")
-        if fault.name in ("crash", "stop"):
-            world.crash("crash") if fault.name == "crash" else world.stop()
+        if fault.name in HAZARDS:
+            await world.hazards.do(fault)
+        elif fault.name in ("crash", "stop"):
+            replica = world.replica_at_work()
+            replica.crash("crash") if fault.name == "crash" else replica.stop()
         elif name == "reads":
             world.troubles.reads_until, world.troubles.reads_answer = world.loop.time() + fault.lasting, kind
         elif name == "writes":
@@ -161,10 +172,10 @@ class People:
             case "pause-set" | "pause-namespace":
                 self._pause(fault)
             case "resolve":
-                self._spawn(self._world.deliver([self._alert("resolved", pod=self._world.scene.removed[0])]), "resolve")
+                self.spawn(self._world.deliver([self._alert("resolved", pod=self._world.scene.removed[0])]), "resolve")
             case "second-alert":
                 alert = self._alert("firing", name="KubePodNotReady", pod=self._world.scene.removed[0])
-                self._spawn(self._world.deliver([alert]), "second alert")
+                self.spawn(self._world.deliver([alert]), "second alert")
             case "mute" | "isolate":
                 self._silence(fault)
             case _:
@@ -173,14 +184,14 @@ class People:
     async def _switch(self, switch: str, fault: Fault, *, on: bool) -> None:
         await self._world.throw(switch, on=on)
         if fault.lasting:
-            self._after(fault.lasting, lambda: self._spawn(self._world.throw(switch, on=not on), "later: switch back"))
+            self._after(fault.lasting, lambda: self.spawn(self._world.throw(switch, on=not on), "later: switch back"))
 
     def _brake(self, fault: Fault, kind: str) -> None:
         """Freeze without the store. Who undoes it lets go of the brake, and then unfreezes."""
         self._hold(kind, on=True)
         self._world.history.note("switch", name="freeze", on=True)
         if fault.lasting:
-            self._after(fault.lasting, lambda: self._spawn(self._unfreeze(kind), "later: unfreeze"))
+            self._after(fault.lasting, lambda: self.spawn(self._unfreeze(kind), "later: unfreeze"))
 
     async def _unfreeze(self, kind: str) -> None:
         await self._world.throw("freeze", on=False, first=lambda: self._hold(kind, on=False))
@@ -202,20 +213,23 @@ class People:
             await self._world.clock.sleep(seconds)
             undo()
 
-        self._spawn(wait(), "later: undo")
+        self.spawn(wait(), "later: undo")
 
     def _pause(self, fault: Fault) -> None:
         on_set = fault.name == "pause-set"
         resource, name = (STATEFUL_SET, self._setup.name) if on_set else (NAMESPACE, self._setup.namespace)
-        self._annotate(resource, name, "true")
+        self._set_pause(resource, name, "true")
         if fault.lasting:
-            self._after(fault.lasting, lambda: self._annotate(resource, name, None))
+            self._after(fault.lasting, lambda: self._set_pause(resource, name, None))
 
-    def _annotate(self, resource: ResourceType, name: str, value: str | None) -> None:
-        where = self._setup.namespace if resource.namespaced else ""
-        change = {"metadata": {"annotations": {PAUSE: value}}}
-        self._world.cluster.api.patch(resource, where, name, change, kind="merge")
+    def _set_pause(self, resource: ResourceType, name: str, value: str | None) -> None:
+        self._annotate(resource, name, PAUSE, value)
         self._world.history.note("pause", on=value is not None, kind=resource.kind)
+
+    def _annotate(self, resource: ResourceType, name: str, key: str, value: str | None) -> None:
+        where = self._setup.namespace if resource.namespaced else ""
+        change = {"metadata": {"annotations": {key: value}}}
+        self._world.cluster.api.patch(resource, where, name, change, kind="merge")
 
     def _lose_logs(self, fault: Fault, kind: str) -> None:
         world = self._world
@@ -254,3 +268,14 @@ class People:
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
+
+    async def fire(self, *, starts_at: str) -> None:
+        """The alert is over, and another episode of it begins."""
+        pod = self._world.scene.removed[0]
+        await self._world.deliver([self._alert("resolved", pod=pod)])
+        self._began = starts_at
+        await self._world.deliver([self._alert("firing", pod=pod)])
+
+    def repair(self) -> None:
+        """Somebody follows the runbook by hand, and goes away when it is done."""
+        self._meddle(Fault("remake-claim", "at", 0.0))

@@ -1,14 +1,13 @@
 """
 Bugs planted on purpose: the checker is only worth what it finds.
 
-Each enters through a seam, as a wrapper around what the service is handed; nothing is patched. `finds` are the
-promises of which at least one must be seen broken; `always` and `cluster` bring about the situation in which such a
-bug can show at all, and everything else is drawn from the seed as ever.
+Each is a wrapper in one of the service's seams and the promise that it breaks; those that need somebody else to show
+are in the module beside.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -30,18 +29,9 @@ from tests.simulation.bugs import (
     wrong_member,
 )
 from tests.simulation.faults import Fault
+from tests.simulation.planted_with_others import WITH_OTHERS
+from tests.simulation.planting import Planted
 from tests.simulation.service import Seams
-
-
-@dataclass(frozen=True)
-class Planted:
-    name: str
-    what: str
-    finds: tuple[str, ...]
-    seams: Seams
-    always: tuple[str | Fault, ...] = ()
-    cluster: str = ""
-
 
 NO_BUG = Planted("", "the service as it is", (), Seams())
 HELD_BEFORE_WRITING = (Fault("reads-503", "commit", 8, 20.0), Fault("resolve", "commit", 9))
@@ -117,4 +107,5 @@ PLANTED = (
         Seams(rule=lambda r: replace(r, patience=timedelta(days=30))),
         (Fault("freeze", "at", 5.0),),
     ),
+    *WITH_OTHERS,
 )

@@ -14,7 +14,8 @@ from typing import Any
 from tests.simulation.checker import Violation, check
 from tests.simulation.faults import Scene, draw
 from tests.simulation.loop import Stuck, VirtualLoop, run_in
-from tests.simulation.planted import NO_BUG, PLANTED, Planted
+from tests.simulation.planted import NO_BUG, PLANTED
+from tests.simulation.planting import Planted
 from tests.simulation.scenes import as_line
 from tests.simulation.service import Seams
 from tests.simulation.shrinking import shrink
@@ -36,7 +37,8 @@ class Result:
 def run_seed(seed: int, *, planted: str = "", keep: bool = False) -> Result:
     """One simulation of the service as it is, or with one planted bug in it."""
     bug = bug_of(planted)
-    return run_scene(draw(seed, bug.always, bug.cluster), bug.seams, keep=keep)
+    scene = bug.scene(seed) if planted else draw(seed)
+    return run_scene(scene, bug.seams, keep=keep)
 
 
 def run_scene(scene: Scene, seams: Seams | None = None, *, keep: bool = False) -> Result:

@@ -22,19 +22,20 @@ from remediator.model.rules import Rule
 from remediator.model.seams import Brake, Guard, ReadAccess, WriteAccess
 from remediator.model.verdicts import Permit
 from remediator.rulebook import load as load_rules
+from remediator.runs.desk import Bounds
 from tests.simulation.journal import SimBackups
-from tests.simulation.loop import VirtualClock
 
 RULES = Path(__file__).parents[2] / "rules" / "etcd" / "member-removed.yaml"
 SYSTEMS, GUARDS = systems.discover(), guards.discover()
 PROTECTED = ("kube-*", "default")
+Lookup = Callable[[str], Rule | None]
 
 
 @functools.cache
-def shipped_rule(max_members: int) -> Rule:
+def shipped_rule(max_members: int, mode: str = "auto") -> Rule:
     """The shipped rule, allowed to act, and a little less patient so that a simulation is short."""
     text = yaml.safe_load(RULES.read_text("utf-8"))
-    text |= {"mode": "auto", "patience": "4m", "verify": {"within": "8m", "steady_for": "30s", "every": "10s"}}
+    text |= {"mode": mode, "patience": "4m", "verify": {"within": "8m", "steady_for": "30s", "every": "10s"}}
     text["remedy"]["with"] = {"max_members": max_members, "member_timeout": "5m"}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rule.yaml"
@@ -55,6 +56,20 @@ class Seams:
     brake: Callable[[Brake], Brake] = lambda brake: brake
     systems: Callable[[Any], Any] = lambda known: known
     rule: Callable[[Rule], Rule] = lambda rule: rule
+    rules: Callable[[Lookup], Lookup] = lambda lookup: lookup
+    bounds: Callable[[Bounds], Bounds] = lambda bounds: bounds
+    clock: Callable[[Any], Any] = lambda clock: clock
+
+
+class RulesInForce:
+    """The one rule, as its file stands: people edit it, and take it away."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.name = rule.name
+        self.loaded: Rule | None = rule
+
+    def get(self, name: str) -> Rule | None:
+        return self.loaded if name == self.name else None
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,7 @@ class SimAccess:
     kube: KubeClient
     caller: Any
     backups: SimBackups
-    clock: VirtualClock
+    clock: Any
 
     def read(self) -> ReadAccess:
         return ReadAccess(self.kube.view(), HttpEndpointView(self.caller), self.backups, self.clock)
