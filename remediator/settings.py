@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from remediator.credentials import Credentials
 from remediator.model.errors import ConfigError
@@ -29,6 +29,16 @@ MEBIBYTE = 1024 * 1024
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+
+
+def _names_an_object(text: str) -> str:
+    parts = text.split("/")
+    if text and (len(parts) > 2 or not all(is_object_name(part) for part in parts)):
+        raise ValueError("must be `namespace/name`, or `name` for one beside the service itself")
+    return text
+
+
+ConfigMapName = Annotated[str, AfterValidator(_names_an_object)]
 
 
 class Section(BaseModel):
@@ -149,15 +159,13 @@ class Freeze(Section):
     """Ways to freeze that do not need the store."""
 
     file: Path | None = None
-    config_map: str = ""
+    config_map: ConfigMapName = ""
 
-    @field_validator("config_map")
-    @classmethod
-    def _names_an_object(cls, text: str) -> str:
-        parts = text.split("/")
-        if text and (len(parts) > 2 or not all(is_object_name(part) for part in parts)):
-            raise ValueError("must be `namespace/name`, or `name` for one beside the service itself")
-        return text
+
+class Witness(Section):
+    """Who remembers, outside the volume of the journal, how far the journal had come."""
+
+    config_map: ConfigMapName = ""
 
 
 class Window(Section):
@@ -234,6 +242,7 @@ class Settings(Section):
     protected_namespaces: tuple[str, ...] = ALWAYS_PROTECTED
     own: Own = Own()
     freeze: Freeze = Freeze()
+    witness: Witness = Witness()
     limits: Limits = Limits()
     workers: Workers = Workers()
     store: Store = Store()
@@ -262,9 +271,13 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _finds_its_config_map(self) -> Settings:
-        if self.freeze.config_map and not self.freeze_config_map:
-            raise ValueError("freeze.config_map names no namespace, and own.namespace is not set; write namespace/name")
+    def _finds_its_config_maps(self) -> Settings:
+        for section in ("freeze", "witness"):
+            name = getattr(self, section).config_map
+            if name and not self._config_map(name):
+                raise ValueError(
+                    f"{section}.config_map names no namespace, and own.namespace is not set; write namespace/name"
+                )
         return self
 
     @property
@@ -274,7 +287,14 @@ class Settings(Section):
     @property
     def freeze_config_map(self) -> tuple[str, str] | None:
         """Its namespace and name; None: there is none."""
-        namespace, _, name = self.freeze.config_map.rpartition("/")
+        return self._config_map(self.freeze.config_map)
+
+    @property
+    def witness_config_map(self) -> tuple[str, str] | None:
+        return self._config_map(self.witness.config_map)
+
+    def _config_map(self, text: str) -> tuple[str, str] | None:
+        namespace, _, name = text.rpartition("/")
         namespace = namespace or self.own.namespace
         return (namespace, name) if namespace and name else None
 

@@ -13,20 +13,15 @@ from collections.abc import Sequence
 import structlog
 
 from remediator.app.standing import Standing
-from remediator.logs import complain
-from remediator.model.errors import StoreUnavailable
 from remediator.model.seams import Clock
 from remediator.store.sqlite import SalvagedStore
+from remediator.store.sqlite.custody import Custody
 
 REMIND_SECONDS = 60.0
 
 
-async def fall_back(standing: Standing, work: Sequence[asyncio.Task[None]]) -> None:
+async def fall_back(standing: Standing, custody: Custody, work: Sequence[asyncio.Task[None]]) -> None:
     """Once damage is met: end the tasks that would act or write, and let what can still be read answer questions."""
-    custody = standing.custody
-    if custody is None:
-        await asyncio.Event().wait()
-        return
     damage = await custody.until_broken()
     standing.condemn(damage)
     _tell(standing)
@@ -38,18 +33,6 @@ async def fall_back(standing: Standing, work: Sequence[asyncio.Task[None]]) -> N
         await asyncio.Event().wait()
     finally:
         await salvaged.close()
-
-
-async def keep_witness(standing: Standing, clock: Clock) -> None:
-    """Each minute the witness knows of everything; of what may have had an effect it knew before."""
-    custody = standing.custody
-    while True:
-        try:
-            if custody is not None:
-                await custody.testify(await custody.mark())
-        except StoreUnavailable as error:
-            complain("the journal's witness could not be brought up to date", error)
-        await clock.sleep(REMIND_SECONDS)
 
 
 async def warn(standing: Standing, clock: Clock) -> None:

@@ -83,6 +83,7 @@ def test_the_least_file_gives_the_defaults(file: Path, token: Path) -> None:
         "protected_namespaces": ["kube-*", "openshift-*"],
         "own": {"namespace": "", "pod_name": "", "node": ""},
         "freeze": {"file": None, "config_map": ""},
+        "witness": {"config_map": ""},
         "limits": {
             "per_namespace": {"count": 5, "window_seconds": 3600.0},
             "per_service": {"count": 10, "window_seconds": 3600.0},
@@ -165,6 +166,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ("store: {postgres: {url: 'postgresql://u@h/d', password_file: /nowhere}}\n", "/nowhere cannot be read"),
         ("permit_seconds: .inf\n", "permit_seconds: "),
         ("permit_seconds: 0\n", "permit_seconds: "),
+        ("witness: {config_map: w}\n", "witness.config_map names no namespace, and own.namespace is not set"),
+        ("witness: {config_map: Ops/w}\n", "witness.config_map: must be `namespace/name`"),
         ("freeze: {config_map: freeze}\n", "freeze.config_map names no namespace, and own.namespace is not set"),
         ("freeze: {config_map: ops/}\n", "freeze.config_map: must be `namespace/name`"),
         ("freeze: {config_map: a/b/c}\n", "freeze.config_map: must be `namespace/name`"),
