@@ -17,6 +17,7 @@ from typing import Any
 
 from remediator.model.errors import ConfigError, StoreUnavailable
 from remediator.model.ledger import (
+    AuditKind,
     AuditNote,
     AuditRecord,
     Claimed,
@@ -255,6 +256,9 @@ class PostgresStore:
 
     async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
         return await reading.audit(self._readers, after, limit)
+
+    async def audit_latest(self, kind: AuditKind) -> AuditRecord | None:
+        return await reading.audit_latest(self._readers, kind)
 
     async def close(self) -> None:
         """Carry out what was asked, let others have what is in hand, hang up. Twice is once."""
