@@ -261,6 +261,9 @@ class PostgresStore:
     async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
         return await reading.audit(self._readers, after, limit)
 
+    async def audit_latest(self, kind: AuditKind) -> AuditRecord | None:
+        return await reading.audit_latest(self._readers, kind)
+
     async def close(self) -> None:
         """Carry out what was asked, let others have what is in hand, hang up. Twice is once."""
         if self._closing is None:

@@ -6,6 +6,7 @@ Never writes.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -201,14 +202,25 @@ async def audit(db: Asked, after: int, limit: int) -> Sequence[AuditRecord]:
     return [AuditRecord(*row) for row in found]
 
 
+async def audit_latest(db: Asked, kind: AuditKind) -> AuditRecord | None:
+    found = await db.ask(
+        "SELECT seq, at, kind, body, hash FROM audit WHERE kind = $1 ORDER BY seq DESC LIMIT 1", str(kind)
+    )
+    return AuditRecord(*found[0]) if found else None
+
+
 async def ended(db: Asked, before: datetime, limit: int) -> Sequence[History]:
-    """Oldest first. One that cannot be read stays where it is."""
+    """Oldest first. One that cannot be read, in whole or in part, stays where it is."""
     found = await db.ask(
         f"SELECT id, {RUN} FROM runs WHERE ended_at < $1 AND NOT is_live ORDER BY ended_at LIMIT $2",  # noqa: S608
         before,
         max(0, limit),
     )
-    return [await _history(db, run) for run in _readable(found)[0]]
+    histories = []
+    for run in _readable(found)[0]:
+        with contextlib.suppress(DamagedRecord):
+            histories.append(await _history(db, run))
+    return histories
 
 
 async def _history(db: Asked, run: Run) -> History:
