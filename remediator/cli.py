@@ -11,6 +11,7 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -139,6 +140,16 @@ def _why_and_who(command: Any) -> Any:
     return why(by(command))
 
 
+def _ask(url: str, token_file: Path, path: str, query: Sequence[tuple[str, str]] = ()) -> Any:
+    """The service's answer; what a reader must know of it first is said on standard error."""
+    from remediator.terminal.operator import Operator, caveat
+
+    answer = asyncio.run(Operator(url, token_file).get(path, query))
+    if words := caveat(answer):
+        click.echo(words, err=True)
+    return answer
+
+
 @cli.group()
 def runs() -> None:
     """Look at runs and answer them, through the service's API."""
@@ -152,10 +163,9 @@ def runs() -> None:
 @output
 def runs_list(state: tuple[str, ...], rule: str, limit: int, url: str, token_file: Path, output: str) -> None:
     """Runs, newest first."""
-    from remediator.terminal.operator import Operator
 
     query = [("limit", str(limit)), *(("state", s) for s in state), *([("rule", rule)] if rule else [])]
-    answer = asyncio.run(Operator(url, token_file).get("/api/v1/runs", query))
+    answer = _ask(url, token_file, "/api/v1/runs", query)
     _print(answer["runs"], output, ["id", "state", "reason", "rule", "target", "created_at"])
 
 
@@ -165,10 +175,9 @@ def runs_list(state: tuple[str, ...], rule: str, limit: int, url: str, token_fil
 @output
 def runs_show(run_id: str, url: str, token_file: Path, output: str) -> None:
     """One run: evidence, plan, journal, what it came to and why."""
-    from remediator.terminal.operator import Operator
     from remediator.terminal.page import whole_run
 
-    answer = asyncio.run(Operator(url, token_file).get(_run_path(run_id), []))
+    answer = _ask(url, token_file, _run_path(run_id))
     if output == "table":
         click.echo(whole_run(answer))
     else:
@@ -271,10 +280,9 @@ def unfreeze(url: str, token_file: Path, why: str, by: str) -> None:
 @output
 def switches(url: str, token_file: Path, output: str) -> None:
     """What is frozen and what is armed, by whom and why."""
-    from remediator.terminal.operator import Operator
     from remediator.terminal.switches import switch_rows
 
-    answer = asyncio.run(Operator(url, token_file).get("/api/v1/switches"))
+    answer = _ask(url, token_file, "/api/v1/switches")
     rows = switch_rows(answer) if output == "table" else answer
     _print(rows, output, ["what", "stands", "by", "why", "at"])
 

@@ -56,3 +56,9 @@ class Operator:
             return self._token_file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{self._token_file}: the operator's token cannot be read: {error}") from error
+
+
+def caveat(answer: Any) -> str:
+    """What a reader must know before an answer, in words; \"\" for nothing."""
+    told = answer.get("history_only") if isinstance(answer, dict) else None
+    return f"history only, {told['unreadable']} rows cannot be read: {told['why']}" if told else ""

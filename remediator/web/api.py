@@ -32,6 +32,7 @@ NOT_FROZEN = (
     "the store cannot promise anything just now, so do not rely on this freeze; "
     "make the freeze file or send SIGUSR1 instead, which need no store"
 )
+FROZEN_ANYWAY = "Until then nothing is written anyway; make the freeze file, and the next start is frozen too."
 
 Answer = Callable[[web.Request], Awaitable[Any]]
 
@@ -214,6 +215,8 @@ class Api:
     async def _freeze(self, request: web.Request) -> Any:
         try:
             return await self._throw(request, FREEZE, on=True)
+        except StoreDamaged as problem:
+            raise Unanswerable(503, f"{problem} {FROZEN_ANYWAY}") from problem
         except StoreUnavailable as problem:
             raise Unanswerable(503, NOT_FROZEN, COME_AGAIN) from problem
 
