@@ -64,8 +64,8 @@ async def service(
         metrics.reload_ok.set(1)
         bell = Bell()
         opened = await open_journal(settings, clock, ids, metrics, bell)
-        stack.push_async_callback(opened.close)
         ledger = opened if isinstance(opened, SalvagedStore) else journal(opened)
+        stack.push_async_callback(ledger.close)
         standing = Standing(ledger, opened.custody if isinstance(opened, SQLiteStore) else None)
         kube = await KubeClient.connect(
             kube_access(settings), clock=clock, tell=lambda a: metrics.kube_asked(a.verb, a.resource, a.code)

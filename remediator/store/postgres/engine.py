@@ -255,9 +255,6 @@ class PostgresStore:
     async def audit_head(self) -> AuditRecord | None:
         return await reading.audit_head(self._readers)
 
-    async def audit_latest(self, kind: AuditKind) -> AuditRecord | None:
-        return await reading.audit_latest(self._readers, kind)
-
     async def audit(self, after: int, limit: int) -> Sequence[AuditRecord]:
         return await reading.audit(self._readers, after, limit)
 

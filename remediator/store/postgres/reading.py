@@ -188,13 +188,6 @@ async def audit_head(db: Asked) -> AuditRecord | None:
     return AuditRecord(*found[0]) if found else None
 
 
-async def audit_latest(db: Asked, kind: AuditKind) -> AuditRecord | None:
-    found = await db.ask(
-        "SELECT seq, at, kind, body, hash FROM audit WHERE kind = $1 ORDER BY seq DESC LIMIT 1", str(kind)
-    )
-    return AuditRecord(*found[0]) if found else None
-
-
 async def audit(db: Asked, after: int, limit: int) -> Sequence[AuditRecord]:
     found = await db.ask(
         "SELECT seq, at, kind, body, hash FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2", after, max(0, limit)
