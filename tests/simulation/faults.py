@@ -76,6 +76,8 @@ WEIGHTS_ALONE = (8, 2, 6, 6, 8, 2, 2, 2, 2, 3, 0)
 WEIGHTS_SHARED = (6, 2, 5, 4, 5, 4, 3, 1, 2, 3, 8)
 STORES: tuple[Store, ...] = ("memory", "sqlite", "shared")
 SHARES = (50, 15, 35)
+APART = 0.3
+"""The share of two replicas whose clocks do not agree."""
 ASKING = 0.12
 """The share of scenes whose rule asks a person."""
 REPLIES: tuple[Reply, ...] = ("approve", "approve", *get_args(Reply)[1:])
@@ -167,7 +169,7 @@ def draw(
     copies, resolved_first = rng.choice([1, 1, 2, 3]), rng.random() < 0.03
     relapses = kind == "three" and rng.random() < 0.05
     drawn: Reply = rng.choice(REPLIES) if rng.random() < ASKING and not always else ""
-    apart = round(rng.uniform(-300.0, 300.0), 3) if kept == "shared" and rng.random() < 0.5 else 0.0
+    apart = round(rng.uniform(-300.0, 300.0), 3) if kept == "shared" and rng.random() < APART else 0.0
     forced = [f for given in always if given != "relapse" for f in _forced(rng, given, kept)]
     removed = (0, 1) if kind == "five" else (rng.randrange(3),)
     return Scene(

@@ -39,11 +39,11 @@ class InlineWriter:
             raise StoreUnavailable(f"the journal {self._path} is closed")
         ticket = Ticket(operation, asyncio.get_running_loop().create_future(), is_vital=is_vital)
         self._groups.carry_out([ticket])
-        self._groups.tidy()
         if ticket.error is not None:
             ticket.answer.set_exception(ticket.error)
         else:
             ticket.answer.set_result(ticket.result)
+        self._groups.tidy()
         return ticket.answer
 
     async def do(self, operation: Operation[T], *, is_vital: bool = False) -> T:
@@ -58,20 +58,20 @@ class InlineWriter:
 class InlineReader:
     def __init__(self, path: Path, condition: Condition) -> None:
         self._condition = condition
-        self._db = look(path)
+        self.db = look(path)
 
     async def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            self._db.execute("BEGIN")
-            return question(self._db)
+            self.db.execute("BEGIN")
+            return question(self.db)
         except ERRORS as error:
             raise self._condition.meet(error) from error
         finally:
-            if self._db.in_transaction:
-                self._db.rollback()
+            if self.db.in_transaction:
+                self.db.rollback()
 
     async def close(self) -> None:
-        self._db.close()
+        self.db.close()
 
 
 class Lives:
@@ -87,8 +87,7 @@ class Lives:
     def open(self) -> SQLiteStore:
         """As the next process does."""
         self.vanish()
-        condition = Condition(self.path)
-        opened = open_journal(self.path, None)
+        opened, condition = open_journal(self.path), Condition(self.path)
         groups = Groups(opened.db, condition, Reserve(self.path, 0))
         reader, writer = InlineReader(self.path, condition), InlineWriter(groups, self.path)
         self._opened, self._hands = opened, (writer, reader)
@@ -97,7 +96,7 @@ class Lives:
     def look(self, question: str) -> list[Any]:
         """From outside, whether or not a process has it open."""
         if self._hands is not None:
-            return self._hands[1]._db.execute(question).fetchall()
+            return self._hands[1].db.execute(question).fetchall()
         with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as db:
             return db.execute(question).fetchall()
 
@@ -112,7 +111,7 @@ class Lives:
                 shutil.copyfile(was, self.path.with_name(self.path.name + ending))
         writer, reader = self._hands
         writer.is_open = False
-        reader._db.close()
+        reader.db.close()
         self._opened.db.close()
         self._opened.unlock()
         self._opened = self._hands = None

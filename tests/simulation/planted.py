@@ -33,7 +33,7 @@ from tests.simulation.planted_with_others import WITH_OTHERS
 from tests.simulation.planting import Planted
 from tests.simulation.service import Seams
 
-NO_BUG = Planted("", "the service as it is", (), Seams())
+NO_BUG = Planted("", "the service as it is", (), Seams(), store=None)
 HELD_BEFORE_WRITING = (Fault("reads-503", "commit", 8, 20.0), Fault("resolve", "commit", 9))
 PLANTED = (
     Planted("drops-uid", "writes carry no uid", ("uid",), Seams(transport=partial(Dropping, "uid"))),

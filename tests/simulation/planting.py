@@ -22,7 +22,7 @@ class Planted:
     seams: Seams
     always: tuple[str | Fault, ...] = ()
     cluster: str = ""
-    store: Store = "memory"
+    store: Store | None = "memory"
     """What some of them are wrong about is only to be seen in a ledger in memory."""
     reply: Reply = ""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation.checker import Violation, check
-from tests.simulation.faults import Scene, draw
+from tests.simulation.faults import Scene
 from tests.simulation.loop import Stuck, VirtualLoop, run_in
 from tests.simulation.planted import NO_BUG, PLANTED
 from tests.simulation.planting import Planted
@@ -37,8 +37,7 @@ class Result:
 def run_seed(seed: int, *, planted: str = "", keep: bool = False) -> Result:
     """One simulation of the service as it is, or with one planted bug in it."""
     bug = bug_of(planted)
-    scene = bug.scene(seed) if planted else draw(seed)
-    return run_scene(scene, bug.seams, keep=keep)
+    return run_scene(bug.scene(seed), bug.seams, keep=keep)
 
 
 def run_scene(scene: Scene, seams: Seams | None = None, *, keep: bool = False) -> Result:

@@ -17,6 +17,7 @@ from remediator.model.witness import Mark
 from remediator.store.sqlite import trail
 from remediator.store.sqlite.faults import ERRORS, Condition
 from remediator.store.sqlite.groups import Groups
+from remediator.store.sqlite.hands import Reading
 from remediator.store.sqlite.opening import OpenJournal, open_journal
 from remediator.store.sqlite.readers import Readers
 from remediator.store.sqlite.reserve import Reserve
@@ -27,7 +28,7 @@ from remediator.store.witnessing import Testimony
 class Custody:
     """Made by `open`; `release` gives the file up, after its connections are closed."""
 
-    def __init__(self, opened: OpenJournal, readers: Readers, groups: Groups) -> None:
+    def __init__(self, opened: OpenJournal, readers: Reading, groups: Groups) -> None:
         self.readers = readers
         self.groups = groups
         self.took_on_trust = False

@@ -36,15 +36,20 @@ from remediator.model.verdicts import Verdict
 from remediator.store import rulings
 from remediator.store.sqlite import claiming, filing, forgetting, journal, reading, trail
 from remediator.store.sqlite.custody import Custody
+from remediator.store.sqlite.hands import Writing
 from remediator.store.sqlite.writer import QUEUE_LIMIT, Told, Writer
 
 
 class SQLiteStore:
-    """The run journal of one process. Made by `open`."""
+    """
+    The run journal of one process. Made by `open`, with a thread that writes and others that read.
+
+    Where nothing may run in a thread it is made of other hands.
+    """
 
     lease: timedelta | None = None
 
-    def __init__(self, clock: Clock, custody: Custody, writer: Writer) -> None:
+    def __init__(self, clock: Clock, custody: Custody, writer: Writing) -> None:
         self._clock = clock
         self.custody = custody
         self._readers = custody.readers

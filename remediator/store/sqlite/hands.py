@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 class Writing(Protocol):
-    def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
+    def submit(self, operation: Operation[T], *, is_vital: bool = False) -> asyncio.Future[T]:
         """The answer comes after the commit, whoever still waits for it."""
         ...
 
-    async def do(self, operation: Operation[T]) -> T: ...
+    async def do(self, operation: Operation[T], *, is_vital: bool = False) -> T: ...
 
     async def close(self) -> None: ...
 
