@@ -124,10 +124,10 @@ def _heads(written: Sequence[str], log: TextIO | None) -> list[Head]:
 
 
 def _verify_file(findings: Findings, path: Path) -> None:
+    from remediator.store.account import Account
     from remediator.store.sqlite.inspecting import inspection
-    from remediator.store.witness import Witness
 
-    told = Witness()
+    told = Account()
     with inspection(path) as journal:
         show = _progress(journal.newest)
         for page in journal.pages():
@@ -142,10 +142,10 @@ def _verify_file(findings: Findings, path: Path) -> None:
 
 async def _verify_service(findings: Findings, url: str, token_file: Path) -> None:
     from remediator.model.ledger import AuditRecord
-    from remediator.store.witness import Witness
+    from remediator.store.account import Account
     from remediator.terminal.operator import Operator, OperatorError
 
-    operator, told, after, show = Operator(url, token_file), Witness(), 0, _progress(None)
+    operator, told, after, show = Operator(url, token_file), Account(), 0, _progress(None)
     while True:
         answer = await operator.get("/api/v1/audit", [("after", str(after))])
         try:

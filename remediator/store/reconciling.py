@@ -15,8 +15,8 @@ from typing import Any
 from remediator.model.ledger import AuditNote, History, Signal, SignalName, Switch
 from remediator.model.runs import FINAL, Run, StepRecord, StepState
 from remediator.store import auditing
+from remediator.store.account import Account, Attempt, Said, ToldRun, with_move
 from remediator.store.rows import encode, plain
-from remediator.store.witness import Attempt, Said, ToldRun, Witness, with_move
 
 SCOPES = 4
 """Rows that count one start, as many as `rulings.scopes` has."""
@@ -115,13 +115,13 @@ def _of_signal(row: Signal) -> Mapping[str, Any]:
 # --- what belongs to no run alone --------------------------------------------------------------------------
 
 
-def of_missing_runs(told: Witness, found: Mapping[str, object]) -> Iterator[str]:
+def of_missing_runs(told: Account, found: Mapping[str, object]) -> Iterator[str]:
     for run_id, run in told.runs.items():
         if run_id not in found:
             yield f"run {run_id} was admitted by record {run.admitted}, and is not in the journal"
 
 
-def of_past(told: Witness, past: Sequence[str]) -> Iterator[str]:
+def of_past(told: Account, past: Sequence[str]) -> Iterator[str]:
     """`past`: runs that the journal remembers to have forgotten, so that their episodes get no second one."""
     yield from (
         f"run {run_id} is past in the journal, and no record forgot it"
@@ -153,7 +153,7 @@ def of_switches(told: Sequence[Said], rows: Sequence[Thrown]) -> Iterator[str]:
             yield f"switch {number} ({switch.name}) is in the journal, and no record tells of it"
 
 
-def of_starts(told: Witness, counted: Mapping[str, int], since: str) -> Iterator[str]:
+def of_starts(told: Account, counted: Mapping[str, int], since: str) -> Iterator[str]:
     """`counted`: rows that count a run's start; they may be gone where the start is older than `since`."""
     for run_id in sorted(counted.keys() - told.starts.keys()):
         yield f"a start of run {run_id} is counted in the journal, and no record allowed it"
@@ -164,7 +164,7 @@ def of_starts(told: Witness, counted: Mapping[str, int], since: str) -> Iterator
             yield f"{allowed}, and {rows} of its {SCOPES} starts are counted"
 
 
-def of_locks(told: Witness, locks: Mapping[str, str]) -> Iterator[str]:
+def of_locks(told: Account, locks: Mapping[str, str]) -> Iterator[str]:
     """`locks`: the run that has each target."""
     due = {
         plain(str(run.started.body["target"])): (run_id, run.started.seq)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from remediator.model.ledger import History, RunFilter
 from remediator.model.seams import RunStore
 from remediator.store import reconciling
+from remediator.store.account import Account
 from remediator.store.verifying import Trail
-from remediator.store.witness import Witness
 
 ALL = 1_000_000
 
 
 async def disagreements(store: RunStore) -> list[str]:
-    trail, told = Trail(), Witness()
+    trail, told = Trail(), Account()
     records = await store.audit(0, ALL)
     flaws = [*trail.hear(records), *(flaw for record in records for flaw in told.hear(record)), *trail.end()]
     runs = {run.id: run for run in await store.list(RunFilter(limit=ALL))}

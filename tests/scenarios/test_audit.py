@@ -21,9 +21,9 @@ from remediator import logs
 from remediator.demo import CLUSTER, OPERATOR, SENDER, notification, writes_of
 from remediator.model.ledger import AuditRecord, RunFilter
 from remediator.model.runs import RunState
+from remediator.store.account import Account
 from remediator.store.sqlite.inspecting import inspection
 from remediator.store.verifying import Trail
-from remediator.store.witness import Witness
 from remediator.terminal.heads import heads_in
 from tests.fakes.plant import BROKEN, RULE, WHO, Plant, planted
 
@@ -50,7 +50,7 @@ def journal_of(plant: Plant) -> Path:
 
 def audited(path: Path, log: io.StringIO) -> tuple[list[AuditRecord], list[str]]:
     """The trail, and all that is wrong with it against the log and the rows."""
-    trail, told, records, flaws = Trail(heads_in(log.getvalue().splitlines())), Witness(), [], []
+    trail, told, records, flaws = Trail(heads_in(log.getvalue().splitlines())), Account(), [], []
     with inspection(path) as journal:
         for page in journal.pages():
             records += page

@@ -22,11 +22,11 @@ from remediator.model.errors import DamagedRecord, StoreUnavailable
 from remediator.model.ledger import AuditRecord, History
 from remediator.model.runs import FINAL, Run
 from remediator.store import reconciling
+from remediator.store.account import Account
 from remediator.store.rows import moment, plain, switch_from
 from remediator.store.sqlite import reading
 from remediator.store.sqlite.forgetting import START_MEMORY
 from remediator.store.sqlite.soundness import APPLICATION_ID, BUSY_SECONDS, migrations
-from remediator.store.witness import Witness
 
 PAGE = 1000
 COMPARED = ("runs", "moves", "attempts", "signals", "switches", "starts", "deliveries")
@@ -57,7 +57,7 @@ class Inspection:
 
     # --- the rows against the trail ------------------------------------------------------------------------
 
-    def differences(self, told: Witness) -> Iterator[str]:
+    def differences(self, told: Account) -> Iterator[str]:
         """Every row that is not as the trail tells it, and all that it tells and no row has."""
         yield from self._runs(told)
         yield from self._switches(told)
@@ -65,7 +65,7 @@ class Inspection:
         yield from self._past(told)
         yield from self._deliveries(told)
 
-    def _runs(self, told: Witness) -> Iterator[str]:
+    def _runs(self, told: Account) -> Iterator[str]:
         found: dict[str, None] = {}
         for run_id, *columns in self.db.execute("SELECT id, state, is_live, rule, episode FROM runs ORDER BY filed"):
             found[run_id] = None
@@ -81,7 +81,7 @@ class Inspection:
                 f"run {run_id} has {table} in the journal, and is not there" for (run_id,) in self.db.execute(strays)
             )
 
-    def _run(self, told: Witness, run_id: str, columns: list[Any]) -> Iterator[str]:
+    def _run(self, told: Account, run_id: str, columns: list[Any]) -> Iterator[str]:
         run = reading.get(self.db, run_id)
         if run is None:
             return
@@ -107,7 +107,7 @@ class Inspection:
             if columns != texts:
                 yield f"run {run_id} has {what} in the journal that do not stand where their own text says"
 
-    def _switches(self, told: Witness) -> Iterator[str]:
+    def _switches(self, told: Account) -> Iterator[str]:
         rows = []
         for number, name, body in self.db.execute("SELECT id, name, body FROM switches ORDER BY id"):
             try:
@@ -121,16 +121,16 @@ class Inspection:
         self.compared["switches"] = len(rows)
         yield from reconciling.of_switches(told.switches, rows)
 
-    def _starts(self, told: Witness) -> Iterator[str]:
+    def _starts(self, told: Account) -> Iterator[str]:
         counted = dict(self.db.execute("SELECT run_id, count(*) FROM starts GROUP BY run_id"))
         yield from reconciling.of_starts(told, counted, _before(told.latest))
         yield from reconciling.of_locks(told, dict(self.db.execute("SELECT target_key, run_id FROM target_locks")))
         self.compared["starts"] = len(counted)
 
-    def _past(self, told: Witness) -> Iterator[str]:
+    def _past(self, told: Account) -> Iterator[str]:
         yield from reconciling.of_past(told, [run_id for (run_id,) in self.db.execute("SELECT run_id FROM past_cases")])
 
-    def _deliveries(self, told: Witness) -> Iterator[str]:
+    def _deliveries(self, told: Account) -> Iterator[str]:
         """Those that are still kept: each body is one that a record has the hash of."""
         left = Counter(told.deliveries)
         for number, is_packed, body in self.db.execute("SELECT id, is_packed, body FROM deliveries ORDER BY id"):

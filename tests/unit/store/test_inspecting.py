@@ -17,12 +17,12 @@ from remediator.model.errors import StoreUnavailable
 from remediator.model.ledger import AuditKind, AuditNote, AuditRecord, Candidate, Delivery, Signal, SignalName, Switch
 from remediator.model.runs import RunEvent, RunState, StepState
 from remediator.model.verdicts import Reason
+from remediator.store.account import Account
 from remediator.store.auditing import digest
 from remediator.store.rows import encode, run_from, run_text, sealed, step_from, step_text, unsealed
 from remediator.store.sqlite import SQLiteStore
 from remediator.store.sqlite.inspecting import inspection
 from remediator.store.verifying import Trail
-from remediator.store.witness import Witness
 from tests.unit.store.audited import NOON, Life, SteppingClock, attacked
 
 
@@ -52,7 +52,7 @@ async def path(tmp_path: Path) -> Path:
 
 def told_of(path: Path) -> list[str]:
     """All that is wrong, of the chain and of the rows."""
-    trail, told, flaws = Trail(), Witness(), []
+    trail, told, flaws = Trail(), Account(), []
     with inspection(path) as journal:
         for page in journal.pages():
             flaws += trail.hear(page)

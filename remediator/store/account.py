@@ -69,7 +69,7 @@ class Unbelievable(Exception):
     """A record tells what cannot be."""
 
 
-class Witness:
+class Account:
     """The trail's records, heard in order."""
 
     def __init__(self) -> None:
