@@ -11,6 +11,8 @@ import json
 import random
 import shutil
 import sqlite3
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
@@ -186,11 +188,14 @@ async def test_the_command_line_says_it_before_what_it_prints(plant: Plant) -> N
     lose_a_page(plant)
     async with plant.service():
         url = f"http://127.0.0.1:{plant.running.webhook_port}"
-        command = ["runs", "list", "-o", "json", "--url", url, "--token-file", str(plant.folder / OPERATOR)]
-        done = await asyncio.to_thread(CliRunner(mix_stderr=False).invoke, cli, command)
+        asked = ("runs", "list", "-o", "json", "--url", url, "--token-file", str(plant.folder / OPERATOR))
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "remediator", *asked, stdout=PIPE, stderr=PIPE
+        )
+        rows, words = await command.communicate()
 
-    assert [run["state"] for run in json.loads(done.stdout)] == ["cancelled"]
-    assert done.stderr.startswith("history only, 0 rows cannot be read: the journal ")
+    assert [run["state"] for run in json.loads(rows)] == ["cancelled"]
+    assert words.decode().startswith("history only, 0 rows cannot be read: the journal ")
 
 
 @pytest.mark.parametrize(

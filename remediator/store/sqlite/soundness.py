@@ -148,7 +148,10 @@ def refuse_broken_pages(db: sqlite3.Connection, path: Path) -> None:
         raise damaged(path, f"row {stray[1]} of {stray[0]} belongs to a row of {stray[2]} that is not there")
 
 
-_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+def _texts(db: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """Of every table, index and trigger; without spaces and quotes, in which versions of SQLite may differ."""
+    found = db.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")
+    return [(*names, "".join(sql.replace('"', "").split())) for *names, sql in found]
 
 
 def _refuse_changed_schema(db: sqlite3.Connection, path: Path, schema: int) -> None:
@@ -156,8 +159,8 @@ def _refuse_changed_schema(db: sqlite3.Connection, path: Path, schema: int) -> N
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
         for number, script in enumerate(migrations()[:schema], start=1):
             model.executescript(script_of(number, script))
-        due = model.execute(_SCHEMA).fetchall()
-    if db.execute(_SCHEMA).fetchall() != due:
+        due = _texts(model)
+    if _texts(db) != due:
         raise damaged(path, f"its tables are not those of schema {schema}")
 
 
