@@ -12,7 +12,7 @@ from tests.simulation.running import run_seed, shrink_result
 from tests.simulation.scenes import as_line, from_line
 from tests.simulation.shrinking import shrink
 
-BUG, SEED = "by-name", 2
+BUG, SEED = "by-name", 12
 """A planted bug, and a seed that has two faults more than it takes to see it."""
 
 
