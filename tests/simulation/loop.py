@@ -96,10 +96,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.world_context = contextvars.copy_context()
         """In which the world's own tasks run, whoever caused them."""
 
-    def deal_anew(self, seed: int) -> None:
-        """From now on, the order is that of another seed."""
-        self._deal = random.Random(f"order {seed}")
-
     def time(self) -> float:
         return self._now
 

@@ -13,7 +13,8 @@ from typing import Any, get_args
 
 from tests.simulation.faults import SETUPS, Fault, Moment, Scene
 
-_FAULT = re.compile(rf"(?P<name>[a-z0-9-]+) (?P<moment>{'|'.join(get_args(Moment))}) (?P<number>[0-9.]+)(?P<rest>.*)")
+_MOMENTS = "|".join(get_args(Moment))
+_FAULT = re.compile(rf"(?P<name>[a-z0-9-]+) (?P<moment>{_MOMENTS}) (?P<number>[0-9.]+)(?P<rest>.*)")
 _LASTING = re.compile(r" for (?P<seconds>[0-9.]+) s\Z")
 
 
@@ -40,7 +41,7 @@ def fault_of(text: str) -> Fault:
     found = _FAULT.fullmatch(text)
     lasting = _LASTING.fullmatch(found["rest"]) if found and found["rest"] else None
     if found is None or (found["rest"] and lasting is None):
-        raise ValueError(f"{text!r} is no fault; write `NAME at|commit|send NUMBER`, and perhaps ` for SECONDS s`")
+        raise ValueError(f"{text!r} is no fault; write `NAME {_MOMENTS} NUMBER`, and perhaps ` for SECONDS s`")
     moment: Any = found["moment"]
     number = float(found["number"]) if moment == "at" else int(found["number"])
     return Fault(found["name"], moment, number, float(lasting["seconds"]) if lasting else 0.0)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 
 import pytest
 
 from tests.simulation.__main__ import main
 from tests.simulation.faults import Fault, Scene, draw
-from tests.simulation.running import run_seed, shrink_result
+from tests.simulation.running import Result, run_seed, shrink_result
 from tests.simulation.scenes import as_line, from_line
 from tests.simulation.shrinking import shrink
 
-BUG, SEED = "by-name", 12
-"""A planted bug, and a seed that has two faults more than it takes to see it."""
+BUG, PROMISE = "by-name", "incarnation"
+
+
+@functools.cache
+def found() -> Result:
+    """What the planted bug breaks in the first scene that has more faults than it takes to see it."""
+    results = (run_seed(seed, planted=BUG) for seed in range(100))
+    return next(result for result in results if broken(result) and len(result.scene.faults) > 1)
+
+
+def broken(result: Result) -> bool:
+    return PROMISE in {violation.promise for violation in result.violations}
 
 
 def test_everything_that_a_finding_does_not_need_is_taken_away() -> None:
@@ -36,12 +47,11 @@ def test_what_a_finding_needs_stays() -> None:
 
 def test_a_planted_bug_is_shrunk_to_the_fault_that_shows_it() -> None:
     """The smaller scene breaks the same promise, with nothing in it but the pod that somebody made anew."""
-    found = run_seed(SEED, planted=BUG)
-    smaller = shrink_result(found, planted=BUG)
+    smaller = shrink_result(found(), planted=BUG)
 
-    assert (len(found.scene.faults), [fault.name for fault in smaller.scene.faults]) == (3, ["remake-pod"])
-    assert "incarnation" in {violation.promise for violation in smaller.violations}
-    assert smaller.scene == Scene(SEED, faults=smaller.scene.faults)
+    assert broken(smaller)
+    assert [fault.name for fault in smaller.scene.faults] == ["remake-pod"]
+    assert smaller.scene == Scene(found().seed, faults=smaller.scene.faults)
 
 
 def test_a_scene_is_read_as_it_was_written() -> None:
@@ -67,9 +77,9 @@ def test_a_line_that_is_no_scene_is_refused(line: str, said: str) -> None:
 
 def test_a_run_over_seeds_shrinks_what_it_finds_and_says_how_to_see_it(capsys: pytest.CaptureFixture[str]) -> None:
     """The command below the finding plays the small scene, which breaks the promise again."""
-    code = main(["--seeds", "1", "--first", str(SEED), "--planted", BUG, "--jobs", "1"])
+    code = main(["--seeds", "1", "--first", str(found().seed), "--planted", BUG, "--jobs", "1"])
     commands = [line for line in capsys.readouterr().out.splitlines() if "--scene" in line]
     assert (code, len(commands)) == (1, 1)
 
     assert main(shlex.split(commands[0].partition("tests.simulation ")[2])) == 1
-    assert "incarnation: " in capsys.readouterr().out
+    assert f"{PROMISE}: " in capsys.readouterr().out
