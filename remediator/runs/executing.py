@@ -31,7 +31,7 @@ from remediator.model.plans import Effect, Step
 from remediator.model.reports import StepReported
 from remediator.model.runs import Run, RunEvent, RunState, StepRecord, StepState
 from remediator.model.seams import WriteAccess
-from remediator.model.systems import AlreadyDone, AnySystem, Blocked, Done, Failed, Retry, StepResult, Verb
+from remediator.model.systems import AlreadyDone, AnySystem, Blocked, Done, Failed, Ready, Retry, StepResult, Verb
 from remediator.model.verdicts import Allow, Ask, Hold, Permit, Reason, Refuse, Verdict
 from remediator.runs.asking import ask_guards
 from remediator.runs.desk import Desk
@@ -114,18 +114,22 @@ def _attempts_spent(desk: Desk, step: Step, attempts: list[StepRecord]) -> str:
 
 
 async def _attempt(desk: Desk, run: Run, step: Step, verb: Verb, attempts: list[StepRecord]) -> Run:
-    prepared = await verb.prepare(desk.access.read(), run.id, step)
+    prepared, asked_at = await verb.prepare(desk.access.read(), run.id, step), desk.clock.monotonic()
+    if step.is_write and isinstance(prepared, Ready):
+        verdict, asked_at = await _second_look(desk, run, step)
+        if not isinstance(verdict, Allow):
+            return await obey(desk, run, verdict)
+        # All that looking took a while, and the world went on: what the verb itself must see is seen last.
+        prepared = await verb.prepare(desk.access.read(), run.id, step)
     if isinstance(prepared, Blocked):
         return await obey(desk, run, _verdict_on(prepared))
     deadline = attempts[0].deadline if attempts else desk.clock.now() + step.timeout
     record = _record(desk, run, step, len(attempts) + 1, deadline)
     if isinstance(prepared, AlreadyDone):
         return await _journal_as_done(desk, run, step, record, prepared)
-    asked_at = desk.clock.monotonic()
-    if step.is_write:
-        verdict, asked_at = await _second_look(desk, run, step)
-        if not isinstance(verdict, Allow):
-            return await obey(desk, run, verdict)
+    if step.is_write and desk.clock.monotonic() >= asked_at + desk.bounds.permit_seconds:
+        stale = "reading what the guards and the step must know takes longer than a permit lasts"
+        return await hold(desk, run, at_recheck(desk, Reason.EVIDENCE_STALE, stale))
     record = replace(record, intent=prepared.intent, started_at=desk.clock.now())
     return await _send(desk, run, step, verb, record, asked_at)
 
@@ -149,8 +153,6 @@ async def _second_look(desk: Desk, run: Run, step: Step) -> tuple[Verdict, float
     if isinstance(seen, Hold | Refuse):
         return seen, 0.0
     facts, verdict = await ask_guards(desk, run, step, seen.at)
-    if isinstance(verdict, Allow) and desk.clock.monotonic() >= facts.asked_at + desk.bounds.permit_seconds:
-        verdict = at_recheck(desk, Reason.EVIDENCE_STALE, "reading the guards' facts takes longer than a permit lasts")
     return verdict, facts.asked_at
 
 
