@@ -1,6 +1,9 @@
 """
 Judge one simulation by what the API server, the members and the journal saw. Shares no code with the service.
 
+README.md beside this says which rule holds the service to which invariant. Each entry is judged with only what came
+before it, so judging the whole history once is judging after every step.
+
 In: the history, plain values in the order they happened. Out: every promise that was broken, in words. What a request
 asked for is read from its own bytes; what it did, from the cluster's state at that moment.
 """

@@ -16,6 +16,7 @@ from tests.simulation.facts import FINAL, WAITING, Entry, Facts, Found, write_to
 MARGIN = 1.0
 """Seconds before a claim ends in which nothing of its process may still be on its way."""
 TRIES = 3
+HASTE, HASTE_SECONDS = 20, 10.0
 COMMITS = ("intent", "outcome", "run", "start")
 
 
@@ -149,4 +150,17 @@ def let_go(facts: Facts) -> Found:
             yield "let-go", f"{run} has ended and is still among the {what}"
 
 
-ON_LEASES = (one_holder, in_time, fenced, quarantined, let_go)
+def unhurried(facts: Facts) -> Found:
+    """A run that waits really waits: it is not taken up again and again."""
+    if facts.scene["skew"]:
+        return  # it is due by the clock of who put it to wait, and whether it is due is asked by the store's
+    claims: dict[str, list[float]] = defaultdict(list)
+    for entry in facts.of["claim"]:
+        for run in entry["runs"]:
+            claims[run].append(entry["t"])
+    for run, times in claims.items():
+        if any(late - early < HASTE_SECONDS for early, late in zip(times, times[HASTE:], strict=False)):
+            yield "unhurried", f"{run} is taken up {len(times)} times, {HASTE + 1} of them in {HASTE_SECONDS:g} s"
+
+
+ON_LEASES = (one_holder, in_time, fenced, quarantined, let_go, unhurried)
