@@ -76,7 +76,7 @@ WEIGHTS_ALONE = (8, 2, 6, 6, 8, 2, 2, 2, 2, 3, 0)
 WEIGHTS_SHARED = (6, 2, 5, 4, 5, 4, 3, 1, 2, 3, 8)
 STORES: tuple[Store, ...] = ("memory", "sqlite", "shared")
 SHARES = (50, 15, 35)
-APART = 0.3
+APART = 0.15
 """The share of two replicas whose clocks do not agree."""
 ASKING = 0.12
 """The share of scenes whose rule asks a person."""
@@ -137,7 +137,8 @@ class Scene:
     def is_calm(self) -> bool:
         """Nothing goes wrong but the one thing the alert is about."""
         is_agreed = self.reply in ("", "approve", "twice")
-        return not self.faults and not self.resolved_first and not self.relapses and is_agreed
+        is_exact = not self.apart  # or a replica loses patience by a clock that is not the other's
+        return not self.faults and not self.resolved_first and not self.relapses and is_agreed and is_exact
 
     @property
     def asks(self) -> bool:

@@ -183,8 +183,9 @@ class Journal:
         target = str(run.target) if run.target else ""
         told = {"state": str(run.state), "reason": str(run.reason or ""), "detail": run.detail}
         told |= {"before": trace.before, "event": trace.event} if trace else {}
-        if run.state in WAITING:
+        if run.state in WAITING or (trace and trace.event == "allowed"):
             told["plan"] = run.plan.digest if run.plan else ""
+            told["steps"] = run.plan.as_json() if run.plan and self._world.scene.asks else None
         truth = self._world.true.now() if run.state.is_final else None
         self._note("run", run=run.id, target=target, touched=saved.touched, truth=truth, **told)
 
@@ -195,9 +196,8 @@ class Journal:
         self._note("judged", run=run.id, allowed=is_allowed)
         if is_allowed:
             self._world.started.add(run.id)
-            plan = run.plan.as_json() if run.plan and self._world.scene.asks else None
-            told = {"rule": run.rule, "target": str(run.target), "digest": run.plan.digest if run.plan else ""}
-            self._note("start", run=run.id, plan=plan, at=self._world.store_time(self._replica), **told)
+            told = {"rule": run.rule, "target": str(run.target), "at": self._world.store_time(self._replica)}
+            self._note("start", run=run.id, **told)
 
     def _note_intend(self, run: Run, _: Run, record: StepRecord) -> None:
         step = run.plan.steps[record.seq] if run.plan else None
@@ -217,8 +217,9 @@ class Journal:
         told |= {"effect": str(record.effect), "again": after.version == run.version}
         self._note("outcome", run=run.id, seq=record.seq, attempt=record.attempt, **told)
 
-    def _note_signal(self, told: Any, signal: Any) -> None:
-        again = told is not signal
+    def _note_signal(self, _: Any, signal: Any) -> None:
+        key = (signal.run_id, str(signal.name), signal.digest)
+        again, self._world.signalled = key in self._world.signalled, self._world.signalled | {key}
         self._note("signal", run=signal.run_id, name=str(signal.name), by=signal.by, digest=signal.digest, again=again)
 
     def _note_throw(self, _: None, switch: Any) -> None:

@@ -139,6 +139,7 @@ def quarantined(facts: Facts) -> Found:
             held.pop(entry["run"], None)
             lost[entry["run"]] = 0
         elif entry["what"] == "outcome" and entry["state"] == "done":
+            held.pop(entry["run"], None)  # it got on: whatever ends this process, it was not stuck at that
             lost[entry["run"]] = 0
 
 

@@ -19,15 +19,17 @@ AGAIN = 1
 
 
 def approved(facts: Facts) -> Found:
-    """Where the rule asks, nothing starts without a timely yes to exactly this plan, and none that was denied."""
+    """Where the rule asks, no plan goes on without a timely yes to exactly that, and none that was denied."""
     if not facts.scene["reply"]:
         return
-    for start in facts.of["start"]:
-        plan = json.dumps(start["plan"], sort_keys=True, separators=(",", ":"))
-        digest, run = hashlib.sha256(plan.encode()).hexdigest(), start["run"]
-        answers = [e for e in facts.of["signal"] if e["n"] < start["n"] and e["run"] == run and e["digest"] == digest]
+    for going in facts.of["run"]:
+        if going.get("event") != "allowed":
+            continue
+        plan = json.dumps(going["steps"], sort_keys=True, separators=(",", ":"))
+        digest, run = hashlib.sha256(plan.encode()).hexdigest(), going["run"]
+        answers = [e for e in facts.of["signal"] if e["n"] < going["n"] and e["run"] == run and e["digest"] == digest]
         if not _is_timely(facts, run, digest, [e for e in answers if e["name"] == "approve"]):
-            yield "approval", f"{run} starts at {start['t']:.3f} without a timely yes to its plan {digest[:12]}"
+            yield "approval", f"{run} goes on at {going['t']:.3f} without a timely yes to its plan {digest[:12]}"
     for taken in facts.of["run"]:
         if taken.get("event") == "approved" and (no := _no_before(facts, taken)) is not None:
             yield "denied", f"{taken['run']} goes on at {taken['t']:.3f}, and {no['by']} has denied it"
@@ -83,11 +85,17 @@ def _tightened(facts: Facts) -> Iterator[tuple[float, float, str]]:
 
 
 def pinned(facts: Facts) -> Found:
-    """What is carried out is the plan that was started, whatever its rule says by now."""
-    started = {e["run"]: e["digest"] for e in reversed(facts.of["start"])}
-    for intent in facts.of["intent"]:
-        if intent["digest"] != started.get(intent["run"]):
-            yield "pinned", f"step {intent['seq']} of {intent['run']} is of another plan than the one it started with"
+    """What is carried out is the plan that was let go last before its first step, whatever its rule says by now."""
+    plans: dict[str, str] = {}
+    begun: set[str] = set()
+    for entry in facts.all:
+        run = entry.get("run", "")
+        if entry["what"] == "run" and entry.get("event") == "allowed" and run not in begun:
+            plans[run] = entry["plan"]
+        elif entry["what"] == "intent":
+            begun.add(run)
+            if entry["digest"] != plans.get(run):
+                yield "pinned", f"step {entry['seq']} of {run} is of another plan than the one it began with"
 
 
 def no_fight(facts: Facts) -> Found:

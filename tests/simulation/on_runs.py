@@ -28,7 +28,7 @@ PER_NAMESPACE, PER_SERVICE, AN_HOUR = 5, 10, 3600.0
 LOOK_SECONDS = 11.0
 """Between the last look at the members and the end of a verified run."""
 UNKNOWN = ("outcome_unknown", "cannot tell")
-DISTURBING = frozenset({"isolate", "delete-pod", "remake-pod", "remake-claim"})
+DISTURBING = frozenset({"isolate", "delete-pod", "remake-pod", "remake-claim", "fix"})
 
 
 # --- runs --------------------------------------------------------------------------------------------------
@@ -106,7 +106,8 @@ def ended(facts: Facts) -> Found:
     for entry in facts.of["worker-died"]:
         yield "inside", f"the worker died: {entry['error']}"
     for entry in facts.of["complaint"]:
-        if "failed inside" in entry["said"] or "moved on elsewhere" in entry["said"]:
+        is_elsewhere = "moved on elsewhere" in entry["said"] and facts.scene["store"] != "shared"
+        if "failed inside" in entry["said"] or is_elsewhere:
             yield "inside", f"{entry['said']}: {entry['error']}"
 
 
@@ -175,6 +176,7 @@ def nothing_lost(facts: Facts) -> Found:
     if not facts.of["sent"]:
         return
     cut = [(e["t"], e["until"] + 15.0) for e in facts.of["isolated"]]
+    cut += [(e["t"], e["t"] + 15.0) for e in facts.of["fault"] if e["name"] in DISTURBING]
     for entry in facts.of["leader"]:
         by_us = entry["t"] > facts.of["sent"][0]["t"] and not any(a <= entry["t"] <= b for a, b in cut)
         if not entry["has"] and by_us:

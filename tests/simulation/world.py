@@ -54,6 +54,7 @@ class World:
         self.true = Truth(self.cluster, scene.setup, self.history)
         self.files: dict[tuple[str, str], bytes] = {}
         self.started: set[str] = set()
+        self.signalled: frozenset[tuple[str, str, str]] = frozenset()
         self.freeze_file = FakeBrake("file FREEZE")
         self.freeze_map = ObjectRef(CONFIG_MAP, "freeze", scene.setup.namespace)
         self.rule = self.seams.rule(shipped_rule(scene.max_members, "approve" if scene.asks else "auto"))
