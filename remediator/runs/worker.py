@@ -92,10 +92,8 @@ class Worker:
                 return IDLE  # a run that ends wakes the worker
             asked_at = self._desk.clock.monotonic()
             claimed = await self._desk.store.claim(free)
-            self._leases.taken([entry.run.id for entry in claimed], asked_at)
             for entry in claimed:
-                task = tasks.create_task(self._drive(entry), name=f"run {entry.run.id}")
-                self._driven[entry.run.id] = task
+                self._take_up(tasks, entry, asked_at)
             due = await self._desk.store.due_in()
         except StoreUnavailable as error:
             self._complain("the store cannot be asked for due runs", error)
@@ -104,6 +102,28 @@ class Worker:
             return self._idle
         # What is due and was not claimed waits for a run in hand to end: asking again at once would be spinning.
         return min(self._idle, due.total_seconds() if due.total_seconds() > 0 else AGAIN)
+
+    def _take_up(self, tasks: asyncio.TaskGroup, claimed: Claimed, asked_at: float) -> None:
+        """In a task of its own. A run that is still in hand from an earlier claim is put down first."""
+        run_id = claimed.run.id
+        earlier = self._driven.get(run_id)
+        if earlier is None:
+            self._leases.taken([run_id], asked_at)
+        work = self._drive(claimed) if earlier is None else self._put_down(run_id, earlier)
+        self._driven[run_id] = tasks.create_task(work, name=f"run {run_id}")
+
+    async def _put_down(self, run_id: str, earlier: asyncio.Task[None]) -> None:
+        """
+        The lease was over before this worker noticed, and the claim that followed was its own.
+
+        Nothing is begun beside what an earlier claim has begun: that is let go of, and when it has ended, whoever
+        comes first may have the run.
+        """
+        try:
+            earlier.cancel()
+            await asyncio.wait({earlier})
+        finally:
+            await self._give_back(run_id)
 
     async def _sleep(self, seconds: float) -> None:
         """Until something is filed or finished, or the time has passed."""
@@ -142,9 +162,16 @@ class Worker:
             self._complain(f"run {run.id} failed inside", error)
             await self._hand_over(run.id, error)
         finally:
-            self._driven.pop(run.id, None)
-            self._leases.given_back(run.id)
-            await self._release(run.id)
+            await self._give_back(run.id)
+
+    async def _give_back(self, run_id: str) -> None:
+        """It counts as in hand until it is given back: what is claimed meanwhile is not begun beside it."""
+        self._leases.given_back(run_id)
+        try:
+            await self._release(run_id)
+        finally:
+            if self._driven.get(run_id) is asyncio.current_task():
+                del self._driven[run_id]
             self._wake.set()
 
     async def _release(self, run_id: str) -> None:
