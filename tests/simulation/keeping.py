@@ -8,6 +8,7 @@ replicas that hold leases, as on PostgreSQL; a file of SQLite is written by the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
@@ -121,6 +122,11 @@ class Shared(_OfLedger):
         """Nothing is given back: the leases of a process that is gone end by themselves."""
 
 
+def _digest(plan: Any) -> str:
+    """As the API shows it beside the plan."""
+    return hashlib.sha256(json.dumps(plan, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
 class OnDisk:
     """Of one process after the other, in a file that the real code writes."""
 
@@ -139,8 +145,8 @@ class OnDisk:
         return [row[0] for row in self._ask("SELECT id FROM runs WHERE is_live ORDER BY filed")]
 
     def waiting(self) -> list[tuple[str, str]]:
-        """Not asked of this kind: who approves is only simulated on ledgers."""
-        return []
+        rows = self._ask("SELECT id, body FROM runs WHERE state = 'awaiting_approval' ORDER BY filed")
+        return [(run_id, _digest(json.loads(body)["plan"])) for run_id, body in rows]
 
     def shown(self) -> Shown:
         runs = {}
