@@ -165,9 +165,7 @@ def draw(
     count = rng.choices([0, 1, 2, 3], [8, 37, 32, 23])[0]
     kept: Store = store or rng.choices(STORES, SHARES)[0]
     groups = rng.choices(GROUPS, WEIGHTS_SHARED if kept == "shared" else WEIGHTS_ALONE, k=count)
-    # One that puts it back within milliseconds and for ever ("fight") plays once: nothing binds the deletion of a claim
-    # to its volume's policy, so what it does between the last look and the write cannot be seen.
-    names = [name if (name := rng.choice(group)) != "fight" else "revert" for group in groups]
+    names = [rng.choice(group) for group in groups]
     faults = [fault for name in names for fault in _faults(rng, name, kept)]
     copies, resolved_first = rng.choice([1, 1, 2, 3]), rng.random() < 0.03
     relapses = kind == "three" and rng.random() < 0.05
