@@ -16,11 +16,15 @@ SCENES = (
     '{"seed": 0, "cluster": "plain", "faults": ["applied-lost send 6"]}',
     '{"seed": 0, "faults": ["writes-500 send 1 for 20 s"]}',
     # The reclaim policy was put back and seen to be, and the claim was deleted all the same.
-    '{"seed": 69, "cluster": "five", "removed": [0, 1], "store": "shared",'
-    ' "faults": ["fight commit 13 for 5 s", "crash-before-send send 2"]}',
+    (
+        '{"seed": 69, "cluster": "five", "removed": [0, 1], "store": "shared",'
+        ' "faults": ["fight commit 13 for 5 s", "crash-before-send send 2"]}'
+    ),
     # A worker that woke after its lease claimed its own run, and drove it twice at once.
-    '{"seed": 520, "removed": [1], "copies": 3, "store": "shared", "apart": 2.636,'
-    ' "faults": ["halt commit 12 for 5 s", "cut-store at 26.781 for 20 s"]}',
+    (
+        '{"seed": 520, "removed": [1], "copies": 3, "store": "shared", "apart": 2.636,'
+        ' "faults": ["halt commit 12 for 5 s", "cut-store at 26.781 for 20 s"]}'
+    ),
 )
 """Findings as they were shrunk: what stands behind `--scene` in the command that replays one."""
 
