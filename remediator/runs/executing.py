@@ -33,7 +33,7 @@ from remediator.model.runs import Run, RunEvent, RunState, StepRecord, StepState
 from remediator.model.seams import WriteAccess
 from remediator.model.systems import AlreadyDone, AnySystem, Blocked, Done, Failed, Ready, Retry, StepResult, Verb
 from remediator.model.verdicts import Allow, Ask, Hold, Permit, Reason, Refuse, Verdict
-from remediator.runs.asking import ask_guards
+from remediator.runs.asking import ask_guards, cancelled
 from remediator.runs.desk import Desk
 from remediator.runs.looking import Look, look, still_required, unmet
 from remediator.runs.moving import advance, at_recheck, hold, obey, stop
@@ -83,6 +83,8 @@ async def _one_step(desk: Desk, run: Run, step: Step) -> Run:
     try:
         if attempts and attempts[-1].state is StepState.INTENT:
             return await _follow(desk, await settle_interrupted(desk, run, step, verb, attempts[-1]))
+        if unwanted := await cancelled(desk, run):  # needs nothing of a cluster that may not answer
+            return await obey(desk, run, Refuse(Reason.CANCELLED, unwanted))
         spent = _attempts_spent(desk, step, attempts)
         if spent:
             return await stop(desk, run, Reason.STEP_FAILED, spent)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from remediator.model.errors import DamagedRecord, IllegalMove, LostRun, StoreUnavailable
 from remediator.model.ledger import Claimed
 from remediator.model.reports import Admitted
-from remediator.model.runs import WAITING, Run, RunEvent, RunState
+from remediator.model.runs import WAITING, Run, RunEvent, RunState, StepState
 from remediator.model.verdicts import Reason
 from remediator.runs.awaiting import take_answer
 from remediator.runs.beginning import begin
@@ -147,7 +147,7 @@ class Worker:
         run = claimed.run
         try:
             if claimed.tries > self._desk.bounds.tries:
-                await self._end(run, Reason.QUARANTINED, _vanished(claimed.tries - 1))
+                await self._end(run, Reason.QUARANTINED, _vanished(claimed.tries - 1) + await self._left_open(run))
             else:
                 await drive(self._desk, run)
         except LostRun as error:
@@ -189,6 +189,11 @@ class Worker:
         except (StoreUnavailable, IllegalMove) as again:
             self._complain(f"run {run_id} could not be handed over; it is taken up again later", again)
             await self._desk.clock.sleep(IDLE)
+
+    async def _left_open(self, run: Run) -> str:
+        """What nobody knows of a run that is not tried again, for the person who takes it over."""
+        open_ = [step for step in await self._desk.store.steps(run.id) if step.state is StepState.INTENT]
+        return "".join(f"; cannot tell whether step {step.seq} ({step.verb}) was done" for step in open_)
 
     async def _end(self, run: Run, reason: Reason, detail: str) -> None:
         """From whatever state, to a person."""

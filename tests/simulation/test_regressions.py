@@ -25,6 +25,10 @@ SCENES = (
         '{"seed": 520, "removed": [1], "copies": 3, "store": "shared", "apart": 2.636,'
         ' "faults": ["halt commit 12 for 5 s", "cut-store at 26.781 for 20 s"]}'
     ),
+    # A cancelled run that could not read its guards' facts was taken up eight times a second.
+    '{"seed": 5262, "faults": ["cancel at 60 for 5 s", "reads-429 send 1 for 60 s"]}',
+    # A run in quarantine kept silent about the step that nobody knows the outcome of.
+    '{"seed": 5314, "cluster": "five", "removed": [0, 1], "faults": ["poison at 29 for 5 s"]}',
 )
 """Findings as they were shrunk: what stands behind `--scene` in the command that replays one."""
 
