@@ -16,6 +16,7 @@ Found = Iterator[tuple[str, str]]
 """Broken promises: the short name, and what was seen."""
 
 SCOPE = "milvus"
+DELIVERY_SECONDS = 30.0
 QUIET_SECONDS = 2.0
 """Within which the last write after a stop must have left: as long as a permit lasts."""
 WAITING = frozenset({"held", "awaiting_approval"})
@@ -45,6 +46,18 @@ class Facts:
             if is_before and any(is_named(touched, write) for touched in intent["touches"]):
                 return intent
         return None
+
+    def put_back(self, write: Entry, by: int) -> bool:
+        """Whether somebody undid this write before entry `by`: then it looks as if it had never been applied."""
+        handled = self.handled.get(write["n"])
+        since = handled["n"] if handled else write["n"]
+        return any(e["name"] == write["name"] and since < e["n"] < by for e in self.of["reverted"])
+
+    def is_not_wanted(self, at: float) -> bool:
+        """Whether the rule was removed or narrowed at that time, or while a delivery may have been on its way."""
+        wanted = [(e["t"], self.scope in e["namespaces"]) for e in self.of["rule"]]
+        now = [is_mine for t, is_mine in wanted if t <= at][-1:]
+        return not all([*now, *(is_mine for t, is_mine in wanted if at - DELIVERY_SECONDS < t <= at)])
 
     def until(self, name: str, on: bool) -> Iterator[tuple[float, float]]:
         """The spans of time in which the switch stood at `on`."""

@@ -45,7 +45,8 @@ def one_run(facts: Facts) -> Found:
     over = {episode_of(a): n for n, a in reversed(told) if a["status"] == "resolved"}
     for n, alert in told:
         episode = episode_of(alert)
-        if alert["status"] == "firing" and episode not in known and over.get(episode, n) >= n:
+        is_over = over.get(episode, n) < n or facts.is_not_wanted(facts.all[n]["t"])
+        if alert["status"] == "firing" and episode not in known and not is_over:
             yield "acked-kept", f"the alert acknowledged as entry {n} has no run"
     for run in {e["run"] for e in facts.of["admitted"]} - set(facts.end["runs"]):
         yield "acked-kept", f"{run} was admitted and is not in the journal"
@@ -129,10 +130,11 @@ def truthful_steps(facts: Facts) -> Found:
     for write in facts.of["sent"]:
         intent = facts.wrote[write["n"]]
         if intent is not None:
-            effects[attempt_of(intent)].append(facts.handled.get(write["n"], {}))
+            effects[attempt_of(intent)].append({**facts.handled.get(write["n"], {}), "write": write})
     for attempt, outcome in facts.outcomes.items():
         applied = [h for h in effects.get(attempt, ()) if h.get("applied") and h["n"] < outcome["n"]]
-        if outcome["state"] in ("not_applied", "failed") and applied:
+        seen = [h for h in applied if not facts.put_back(h["write"], outcome["n"])]
+        if outcome["state"] in ("not_applied", "failed") and seen:
             yield "truthful-step", f"attempt {attempt} is journalled {outcome['state']} and was applied"
         refused = [h for h in effects.get(attempt, ()) if not h.get("applied")]
         if outcome["state"] == "done" and refused and not applied and not outcome["by_probe"]:

@@ -53,7 +53,7 @@ def once(facts: Facts) -> Found:
         if intent is None:
             continue
         sends[attempt_of(intent)] += 1
-        if facts.handled.get(write["n"], {}).get("applied"):
+        if facts.handled.get(write["n"], {}).get("applied") and not facts.put_back(write, len(facts.all)):
             effects[intent["run"], intent["seq"]] += 1
     for (run, seq, attempt), count in sends.items():
         if count > 1:
